@@ -1,0 +1,38 @@
+"""The Sphinx site: `make docs` builds it with warnings as errors."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "lipop"
+author = "the lipop authors"
+copyright = "the lipop authors"
+version = release = installed_version("lipop")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "lipop_docstrings",
+    "lipop_tables",
+]
+exclude_patterns = ["_build", "_ext", "_templates"]
+templates_path = ["_templates"]
+default_role = "code"
+
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_mock_imports = ["cupy"]
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True  # fields of dataclasses would otherwise be described twice
+
+html_theme = "furo"
+html_title = f"lipop {release}"
