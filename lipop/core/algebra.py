@@ -1,0 +1,695 @@
+"""Combinations of operators: composition, sum, scaling, power, restriction, relaxation, the residual map, the identity."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lipop.core import calculus as rules
+from lipop.core.bound import LOWER, Bound, Claim
+from lipop.core.digest import array_digest
+from lipop.core.enclosure import Enclosed
+from lipop.core.linearization import Deviation, Linearization, LinearOperator
+from lipop.core.norms import derivative_norm
+from lipop.core.operator import Operator
+from lipop.core.region import Ball, Everywhere, Region, TokenBall, as_ball
+from lipop.core.rounding import UNIT
+from lipop.core.rule import derive, least, leaf, parts_digest, unknown
+from lipop.core.space import Space
+from lipop.errors import DomainError, NormMismatch, RegionError, ShapeError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Identity(Operator):
+    """x -> x. Lip = expansion = Dahlquist constant = 1, exactly.
+
+    >>> Identity(Space(3)).lip().value
+    1.0
+    """
+
+    domain: Space
+    tokenwise = True
+
+    @property
+    def codomain(self) -> Space:
+        return self.domain
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        return x
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        return LinearOperator.identity(x.shape)
+
+    def _deviation(self, ball: Ball | TokenBall) -> float:
+        return 0.0
+
+    def _lip(self, on: Region) -> float:
+        return 1.0
+
+    def _dahlquist(self, on: Region) -> float:
+        return 1.0
+
+    def _expansion(self, on: Region) -> float:
+        return 1.0
+
+    def _smoothness(self, on: Region) -> float:
+        return 0.0
+
+
+class _Combined(Operator):
+    """An operator whose digest comes from its parts, so that rules can recognise it."""
+
+    def _kind(self) -> tuple[str, list[str]]:
+        raise NotImplementedError
+
+    def _make_digest(self) -> str:
+        kind, parts = self._kind()
+        return parts_digest(kind, parts)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Composition(_Combined):
+    """``factors[0] o factors[1] o ...``; at least two factors, none of them a composition."""
+
+    factors: tuple[Operator, ...]
+
+    def _kind(self) -> tuple[str, list[str]]:
+        return "compose", [f.digest for f in self.factors]
+
+    @property
+    def domain(self) -> Space:
+        return self.factors[-1].domain
+
+    @property
+    def codomain(self) -> Space:
+        return self.factors[0].codomain
+
+    @property
+    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return all(f.tokenwise for f in self.factors)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        for f in reversed(self.factors):
+            x = f(x)
+        return x
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        for f in reversed(self.factors):
+            x = f.enclose(x)
+        return x
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        J: LinearOperator | None = None
+        for f in reversed(self.factors):
+            K = f.derivative(x)
+            J = K if J is None else K @ J
+            x = f(x)
+        assert J is not None
+        return J
+
+    def linearize(self, ball: Ball | TokenBall) -> Linearization:
+        """The chain linearised factor by factor (pairwise product rule); see ``certify`` for what does better on real blocks."""
+        inner: Operator = self.factors[-1]
+        g = inner.linearize(ball)
+        for i in range(len(self.factors) - 2, -1, -1):
+            g = _extend(self.factors[i], inner, g)
+            inner = Composition(self.factors[i:])
+        return g
+
+    def lip(self, on: Region | None = None) -> Bound:
+        """Product of the factors' constants on the images, neighbouring linear factors multiplied out first."""
+        on = self._region(on)
+        groups = self._groups()
+        bounds: list[Bound] = []
+        images: list[Bound] = []
+        region = on
+        for op, _ in reversed(groups):
+            bounds.append(op.lip(region))
+            if len(bounds) < len(groups):
+                region = _locate(op, region, images)
+        bad = next((b for b in bounds if not b.known), None)
+        if bad is not None:
+            return unknown(self._claim("lip", on), str(bad.params["reason"]))
+        return derive("compose@1", self._claim("lip", on), (*bounds, *images), groups=[g for _, g in groups])
+
+    def expansion(self, on: Region | None = None) -> Bound:
+        """Product of the factors' lower Lipschitz constants on the whole space."""
+        on = self._region(on)
+        groups = self._groups()
+        parts = tuple(op.expansion() for op, _ in reversed(groups))
+        return derive("compose@1", self._claim("expansion", on, LOWER), parts, groups=[g for _, g in groups])
+
+    def _groups(self) -> list[tuple[Operator, list[str]]]:
+        """The factors, neighbouring linear ones multiplied out, each with the digests of the factors it stands for."""
+        out: list[tuple[Operator, list[str]]] = []
+        for f in self.factors:
+            fused = out[-1][0].fuse(f) if out else None
+            if fused is None:
+                out.append((f, [f.digest]))
+            else:
+                out[-1] = (fused, [*out[-1][1], f.digest])
+        return out
+
+    def __repr__(self) -> str:
+        return " @ ".join(repr(f) for f in self.factors)
+
+
+def _locate(op: Operator, region: Region, images: list[Bound]) -> Region:
+    """The image of a region as a ball, its proof appended; the whole space where no proof is at hand."""
+    if isinstance(region, Everywhere):
+        return region
+    located = op.image_bound(region)
+    if located is None or not math.isfinite(located[0].value):
+        return Everywhere()
+    bound, center = located
+    images.append(bound)
+    return Ball(center, bound.value, op.codomain.norm)
+
+
+def _extend(f: Operator, inner: Operator, g: Linearization) -> Linearization:
+    """The linearisation of ``f o inner`` from that of ``inner``, by the product rule."""
+    whole = compose(f, inner)
+    claim = whole._claim("deviation", g.ball)
+    center = inner(g.ball.center)
+    region = as_ball(g.image)
+    if region is None:
+        lost = unknown(claim, f"the image of {inner!r} is not known")
+        return Linearization(g.ball, Everywhere(), f.derivative(center) @ g.J, Deviation(lost))
+    located = leaf(rules.IMAGE_OWN, inner._claim("image", g.ball), region.radius, inner, center=array_digest(region.center))
+    outer = f.linearize(Ball(region.center, located.value))
+    parts = (
+        derivative_norm(f, region.center, J=outer.J),
+        outer.deviation.norm(),
+        derivative_norm(inner, g.ball.center, J=g.J),
+        g.deviation.norm(),
+    )
+    lost = next((b for b in parts if not b.known), None)
+    digests = [h.digest for h in inner.factors] if isinstance(inner, Composition) else [inner.digest]
+    bound = (
+        derive("deviation.compose@1", claim, (*parts, located), inner=digests)
+        if lost is None
+        else unknown(claim, str(lost.params["reason"]))
+    )
+    return Linearization(g.ball, outer.image, outer.J @ g.J, Deviation(bound))
+
+
+def compose(outer: Operator, inner: Operator) -> Composition:
+    """``outer o inner``, flattened.
+
+    Raises
+    ------
+    ShapeError, NormMismatch
+        If the spaces do not meet.
+    """
+    if not outer.domain.meets(inner.codomain):
+        raise ShapeError(f"cannot compose: {outer!r} takes {outer.domain.shape}, {inner!r} gives {inner.codomain.shape}")
+    if outer.domain.norm != inner.codomain.norm:
+        raise NormMismatch(
+            f"cannot compose: {outer!r} measures in {outer.domain.norm}, {inner!r} gives {inner.codomain.norm}; put a NormChange between"
+        )
+    left = outer.factors if isinstance(outer, Composition) else (outer,)
+    right = inner.factors if isinstance(inner, Composition) else (inner,)
+    return Composition(left + right)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sum(_Combined):
+    """``terms[0] + terms[1] + ...`` on one domain and codomain."""
+
+    terms: tuple[Operator, ...]
+
+    @staticmethod
+    def of(*terms: Operator) -> Sum:
+        """Sum with nested sums flattened."""
+        flat = tuple(t for term in terms for t in (term.terms if isinstance(term, Sum) else (term,)))
+        first = flat[0]
+        for t in flat[1:]:
+            if not (t.domain.meets(first.domain) and t.codomain.meets(first.codomain)):
+                raise ShapeError(f"cannot add {first!r} and {t!r}")
+            if (t.domain.norm, t.codomain.norm) != (first.domain.norm, first.codomain.norm):
+                raise NormMismatch(f"cannot add {first!r} and {t!r}: they measure in different norms")
+        return Sum(flat)
+
+    def _kind(self) -> tuple[str, list[str]]:
+        return "sum", [t.digest for t in self.terms]
+
+    @property
+    def domain(self) -> Space:
+        return self.terms[0].domain
+
+    @property
+    def codomain(self) -> Space:
+        return self.terms[0].codomain
+
+    @property
+    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return all(t.tokenwise for t in self.terms)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        out = self.terms[0](x)
+        for t in self.terms[1:]:
+            out = out + t(x)
+        return out
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        out = self.terms[0].enclose(x)
+        for t in self.terms[1:]:
+            out = out + t.enclose(x)
+        return out
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        out = self.terms[0].derivative(x)
+        for t in self.terms[1:]:
+            out = out + t.derivative(x)
+        return out
+
+    def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
+        return _all("sum@1", self._claim("deviation", ball), [t.linearize(ball).deviation.norm() for t in self.terms])
+
+    def lip(self, on: Region | None = None) -> Bound:
+        """Sum of the terms' constants."""
+        on = self._region(on)
+        return _all("sum@1", self._claim("lip", on), [t.lip(on) for t in self.terms])
+
+    def dahlquist(self, on: Region | None = None) -> Bound:
+        """Sum of the terms' Dahlquist constants."""
+        on = self._region(on)
+        return _all("sum@1", self._claim("dahlquist", on), [t.dahlquist(on) for t in self.terms])
+
+    def smoothness(self, on: Region | None = None) -> Bound:
+        """Sum of the terms' smoothness constants."""
+        on = self._region(on)
+        return _all("sum@1", self._claim("smoothness", on), [t.smoothness(on) for t in self.terms])
+
+    def __repr__(self) -> str:
+        return "(" + " + ".join(repr(t) for t in self.terms) + ")"
+
+
+def _all(name: str, claim: Claim, parts: list[Bound], **params: Any) -> Bound:
+    """A rule over parts that must all be known."""
+    lost = next((b for b in parts if not b.known), None)
+    return derive(name, claim, tuple(parts), **params) if lost is None else unknown(claim, str(lost.params["reason"]))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scale(_Combined):
+    """``c T``."""
+
+    inner: Operator
+    c: float
+
+    def _kind(self) -> tuple[str, list[str]]:
+        return "scale", [self.c.hex(), self.inner.digest]
+
+    @property
+    def domain(self) -> Space:
+        return self.inner.domain
+
+    @property
+    def codomain(self) -> Space:
+        return self.inner.codomain
+
+    @property
+    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.tokenwise
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        y = self.inner(x)
+        return y * y.dtype.type(self.c)
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        return self.inner.enclose(x) * self.c
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        return self.c * self.inner.derivative(x)
+
+    def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
+        return _all("scale@1", self._claim("deviation", ball), [self.inner.linearize(ball).deviation.norm()], c=self.c)
+
+    def lip(self, on: Region | None = None) -> Bound:
+        """|c| Lip."""
+        on = self._region(on)
+        return _all("scale@1", self._claim("lip", on), [self.inner.lip(on)], c=self.c)
+
+    def dahlquist(self, on: Region | None = None) -> Bound:
+        """c times the Dahlquist constant for c >= 0, else |c| Lip."""
+        on = self._region(on)
+        if self.c >= 0:
+            return _all("scale@1", self._claim("dahlquist", on), [self.inner.dahlquist(on)], c=self.c)
+        return _all("dahlquist.lip@1", self._claim("dahlquist", on), [self.lip(on)])
+
+    def expansion(self, on: Region | None = None) -> Bound:
+        """|c| times the expansion."""
+        on = self._region(on)
+        return derive("scale@1", self._claim("expansion", on, LOWER), (self.inner.expansion(on),), c=self.c)
+
+    def smoothness(self, on: Region | None = None) -> Bound:
+        """|c| times the smoothness."""
+        on = self._region(on)
+        return _all("scale@1", self._claim("smoothness", on), [self.inner.smoothness(on)], c=self.c)
+
+    def __repr__(self) -> str:
+        return f"{self.c:g} * {self.inner!r}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Power(_Combined):
+    """``T o T o ... o T``, n times: one node however large n is."""
+
+    inner: Operator
+    n: int
+
+    def _kind(self) -> tuple[str, list[str]]:
+        return "power", [str(self.n), self.inner.digest]
+
+    @property
+    def domain(self) -> Space:
+        return self.inner.domain
+
+    @property
+    def codomain(self) -> Space:
+        return self.inner.codomain
+
+    @property
+    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.tokenwise
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        for _ in range(self.n):
+            x = self.inner(x)
+        return x
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        for _ in range(self.n):
+            x = self.inner.enclose(x)
+        return x
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        return self._unrolled()._jacobian(x)
+
+    def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
+        bound = self._unrolled().linearize(ball).deviation.norm()
+        claim = self._claim("deviation", ball)
+        return derive("unroll@1", claim, (bound,), n=self.n, inner=self.inner.digest) if bound.known else unknown(claim, str(bound.params["reason"]))
+
+    def lip(self, on: Region | None = None) -> Bound:
+        """Lip(T)^n on the whole space; on a region the iterated images are used (a region need not map into itself)."""
+        on = self._region(on)
+        claim = self._claim("lip", on)
+        everywhere = self.inner.lip()
+        candidates = [derive("power@1", claim, (everywhere,), n=self.n)] if everywhere.known else []
+        if not isinstance(on, Everywhere) and self.n <= 64:
+            local = self._unrolled().lip(on)
+            if local.known:
+                candidates.append(derive("unroll@1", claim, (local,), n=self.n, inner=self.inner.digest))
+        return least(*candidates) if candidates else unknown(claim, str(everywhere.params["reason"]))
+
+    def expansion(self, on: Region | None = None) -> Bound:
+        """expansion(T)^n on the whole space."""
+        return derive("power@1", self._claim("expansion", self._region(on), LOWER), (self.inner.expansion(),), n=self.n)
+
+    def _unrolled(self) -> Operator:
+        out = self.inner
+        for _ in range(self.n - 1):
+            out = compose(self.inner, out)
+        return out
+
+    def __repr__(self) -> str:
+        return f"({self.inner!r})**{self.n}"
+
+
+def power(op: Operator, n: int) -> Operator:
+    """``T ** n`` for n >= 0.
+
+    Raises
+    ------
+    DomainError
+        If n is negative or not an int, or the codomain is not the domain.
+    """
+    if not isinstance(n, int) or n < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DomainError(f"a power needs an int >= 0, found {n!r}")
+    if op.domain.norm != op.codomain.norm or not op.domain.meets(op.codomain):
+        raise DomainError(f"a power needs equal domain and codomain, {op!r} has {op.domain} and {op.codomain}")
+    if n == 0:
+        return Identity(op.domain)
+    return op if n == 1 else Power(op, n)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Residual(_Combined):
+    """``x + F(x)``. Lip by the smaller of ``1 + L`` and ``sqrt(1 + 2 a + L^2)``, a the Dahlquist constant of F.
+
+    Examples
+    --------
+    >>> from lipop.operators.linear import Linear
+    >>> round(Residual(Linear(-0.5 * np.eye(2))).lip().value, 6)
+    0.5
+    """
+
+    branch: Operator
+
+    def __post_init__(self) -> None:
+        if not self.branch.domain.meets(self.branch.codomain) or self.branch.domain.norm != self.branch.codomain.norm:
+            raise ShapeError(f"a residual branch needs equal domain and codomain, {self.branch!r} has not")
+
+    def _kind(self) -> tuple[str, list[str]]:
+        return "residual", [self.branch.digest]
+
+    @property
+    def domain(self) -> Space:
+        return self.branch.domain
+
+    @property
+    def codomain(self) -> Space:
+        return self.branch.codomain
+
+    @property
+    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.branch.tokenwise
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return x + self.branch(x)
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        return x + self.branch.enclose(x)
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        return LinearOperator.identity(x.shape) + self.branch.derivative(x)
+
+    def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
+        return _all("deviation.residual@1", self._claim("deviation", ball), [self.branch.linearize(ball).deviation.norm()])
+
+    def lip(self, on: Region | None = None) -> Bound:
+        """min(1 + L, sqrt(1 + 2a + L^2))."""
+        on = self._region(on)
+        claim = self._claim("lip", on)
+        lip = self.branch.lip(on)
+        if not lip.known:
+            return unknown(claim, str(lip.params["reason"]))
+        plain = derive("residual.sum@1", claim, (lip,))
+        one_sided = self.branch.dahlquist(on)
+        if not one_sided.known or self.domain.norm != "l2":
+            return plain
+        return least(derive("residual@1", claim, (one_sided, lip)), plain)
+
+    def dahlquist(self, on: Region | None = None) -> Bound:
+        """1 + the branch's Dahlquist constant."""
+        on = self._region(on)
+        return _all("residual.dahlquist@1", self._claim("dahlquist", on), [self.branch.dahlquist(on)])
+
+    def expansion(self, on: Region | None = None) -> Bound:
+        """max(1 - L, 0)."""
+        on = self._region(on)
+        claim = self._claim("expansion", on, LOWER)
+        lip = self.branch.lip(on)
+        if not lip.known:
+            return derive("expansion.trivial@1", claim)
+        return derive("residual.expansion@1", claim, (lip,))
+
+    def smoothness(self, on: Region | None = None) -> Bound:
+        """The branch's smoothness."""
+        on = self._region(on)
+        return _all("smoothness.residual@1", self._claim("smoothness", on), [self.branch.smoothness(on)])
+
+    def __repr__(self) -> str:
+        return f"residual({self.branch!r})"
+
+
+def residual(branch: Operator) -> Residual:
+    """The map ``x + F(x)``."""
+    return Residual(branch)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Relax(_Combined):
+    """``(1 - alpha) I + alpha T``; alpha-averaged if T is non-expansive and 0 < alpha < 1."""
+
+    inner: Operator
+    alpha: float
+
+    def _kind(self) -> tuple[str, list[str]]:
+        return "relax", [self.alpha.hex(), self.inner.digest]
+
+    @property
+    def domain(self) -> Space:
+        return self.inner.domain
+
+    @property
+    def codomain(self) -> Space:
+        return self.inner.codomain
+
+    @property
+    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.tokenwise
+
+    @property
+    def averagedness(self) -> float | None:
+        """alpha if the inner map is proved non-expansive and 0 < alpha < 1, else None."""
+        return self.alpha if 0 < self.alpha < 1 and self.inner.lip().value <= 1 else None
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        a = x.dtype.type(self.alpha)
+        return (1 - a) * x + a * self.inner(x)
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        a = Enclosed.exact(np.full((1,) * x.mid.ndim, self.alpha))
+        return (1.0 - a) * x + a * self.inner.enclose(x)
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        return (1 - self.alpha) * LinearOperator.identity(x.shape) + self.alpha * self.inner.derivative(x)
+
+    def _deviation(self, ball: Ball | TokenBall) -> float | None:
+        inner = self.inner.linearize(ball).deviation.norm()
+        return abs(self.alpha) * inner.value * (1 + 8 * UNIT) + 4 * UNIT if inner.known else None
+
+    def lip(self, on: Region | None = None) -> Bound:
+        """|1 - alpha| + |alpha| Lip."""
+        on = self._region(on)
+        return _all("relax@1", self._claim("lip", on), [self.inner.lip(on)], alpha=self.alpha)
+
+    def __repr__(self) -> str:
+        return f"relax({self.inner!r}, {self.alpha:g})"
+
+
+def relax(op: Operator, alpha: float) -> Relax:
+    """``(1 - alpha) I + alpha T``."""
+    if not op.domain.meets(op.codomain) or op.domain.norm != op.codomain.norm:
+        raise ShapeError(f"relaxation needs equal domain and codomain, {op!r} has not")
+    return Relax(op, float(alpha))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Restriction(_Combined):
+    """T on a region only: bounds asked for anywhere are given on that region."""
+
+    inner: Operator
+    region: Region
+
+    def _kind(self) -> tuple[str, list[str]]:
+        return "restrict", [self.region.digest, self.inner.digest]
+
+    @property
+    def domain(self) -> Space:
+        return self.inner.domain
+
+    @property
+    def codomain(self) -> Space:
+        return self.inner.codomain
+
+    @property
+    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.tokenwise
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if not self.region.contains(x):
+            raise RegionError(f"the point lies outside {self.region!r}")
+        return self.inner(x)
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        return self.inner.enclose(x)
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        return self.inner.derivative(x)
+
+    def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
+        return self._of(self.inner.linearize(ball).deviation.norm(), ball)
+
+    def _smaller(self, on: Region) -> Region:
+        return on if self.region.encloses(on) else self.region
+
+    def _of(self, bound: Bound, on: Region) -> Bound:
+        claim = self._claim(bound.claim.quantity, on, bound.claim.side)
+        if not bound.known:
+            return unknown(claim, str(bound.params["reason"]))
+        return derive("restrict@1", claim, (bound,), region=self.region.digest)
+
+    def lip(self, on: Region | None = None) -> Bound:
+        """The inner map's constant on the smaller region."""
+        on = self._region(on)
+        return self._of(self.inner.lip(self._smaller(on)), on)
+
+    def dahlquist(self, on: Region | None = None) -> Bound:
+        """The inner map's Dahlquist constant on the smaller region."""
+        on = self._region(on)
+        return self._of(self.inner.dahlquist(self._smaller(on)), on)
+
+    def expansion(self, on: Region | None = None) -> Bound:
+        """The inner map's expansion on the smaller region."""
+        on = self._region(on)
+        return self._of(self.inner.expansion(self._smaller(on)), on)
+
+    def smoothness(self, on: Region | None = None) -> Bound:
+        """The inner map's smoothness on the smaller region."""
+        on = self._region(on)
+        return self._of(self.inner.smoothness(self._smaller(on)), on)
+
+    def __repr__(self) -> str:
+        return f"{self.inner!r} on {self.region!r}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NormChange(Operator):
+    """The identity between two norms on a fixed shape: Lip is the norm equivalence constant.
+
+    Parameters
+    ----------
+    domain, codomain : Space
+        Equal shapes without a free number of tokens.
+    """
+
+    domain: Space
+    codomain: Space
+
+    def __post_init__(self) -> None:
+        if self.domain.shape != self.codomain.shape or self.domain.any_tokens:
+            raise ShapeError("a norm change needs equal shapes with a fixed number of tokens")
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        return x
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        return LinearOperator.identity(x.shape)
+
+    def _deviation(self, ball: Ball | TokenBall) -> float:
+        return 0.0
+
+    def _lip(self, on: Region) -> float:
+        shape = [int(n or 1) for n in self.domain.shape]
+        size, width = math.prod(shape), shape[-1]
+        tokens = size // width
+        square = {
+            ("l2", "2inf"): 1, ("2inf", "l2"): tokens, ("l2", "linf"): 1, ("linf", "l2"): size, ("l1", "l2"): 1, ("l2", "l1"): size,
+            ("l1", "linf"): 1, ("linf", "l1"): size * size, ("l1", "2inf"): 1, ("2inf", "l1"): size * tokens,
+            ("2inf", "linf"): 1, ("linf", "2inf"): width,
+        }.get((self.domain.norm, self.codomain.norm), 1)  # fmt: skip
+        root = math.isqrt(square)
+        return float(root) if root * root == square else math.sqrt(square) * (1 + 2 * UNIT)

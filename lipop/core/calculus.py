@@ -1,0 +1,490 @@
+"""The rules of the calculus: how bounds of parts give bounds of combinations. Each formula stands once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lipop.core import formula
+from lipop.core.bound import LOWER, UPPER, Bound, Claim
+from lipop.core.digest import array_digest
+from lipop.core.region import Ball, Everywhere, TokenBall
+from lipop.core.rule import Accepts, covers, leaf_rule, parts_digest, rule, same_operator
+
+# ---- leaves that any operator or matrix can redo -----------------------------------------------------------------------------
+
+NORM_UPPER = leaf_rule(
+    "norm.cholesky@1",
+    reference="verified Cholesky factorisation of s^2 I - A^T A (Rump 2006; Higham 2002, ch. 10), rounding and the matrix's own error included",
+    grid=30,
+    quantity="op_norm",
+    side=UPPER,
+)
+NORM_LOWER = leaf_rule(
+    "norm.vector@1",
+    reference="|A v| / |v| of the witness v, less the rounding of the product and the matrix's own error",
+    grid=36,
+    quantity="op_norm",
+    side=LOWER,
+)
+NORM_PROBABLE = leaf_rule(
+    "norm.lanczos@1",
+    reference="a-posteriori Lanczos bound (Hochstenbach 2013) for a start vector uniform on the sphere",
+    grid=22,
+    quantity="op_norm",
+    side=UPPER,
+    strength="probable",
+)
+NORM_DENSE = leaf_rule(
+    "norm.dense@1",
+    reference="the derivative assembled column by column, then verified Cholesky; product rounding included",
+    grid=30,
+    quantity="op_norm",
+    side=UPPER,
+)
+SYMMAX_UPPER = leaf_rule(
+    "symmax.cholesky@1",
+    reference="verified Cholesky factorisation of s I - (A + A^T)/2; for a linear map the largest eigenvalue is the Dahlquist constant",
+    grid=30,
+    quantity="dahlquist",
+    side=UPPER,
+)
+LIP_DIRECTION = leaf_rule(
+    "lip.direction@1",
+    reference="|J v| / |v| at a point, less product rounding and the distance of J from the true derivative: a derivative norm is a lower bound of Lip on any region around the point",
+    grid=36,
+    quantity="lip",
+    side=LOWER,
+)
+LIP_DIRECTION_FLOAT = leaf_rule(
+    "lip.direction.float@1",
+    reference="|J v| / |v| at a point, evaluated in float64 without a rounding bound",
+    grid=36,
+    quantity="lip",
+    side=LOWER,
+    strength="witnessed",
+)
+LIP_PAIR = leaf_rule(
+    "lip.pair@1",
+    reference="|T x - T y| / |x - y| of a pair of points, less the rounding of both evaluations",
+    grid=36,
+    quantity="lip",
+    side=LOWER,
+)
+LIP_PAIR_FLOAT = leaf_rule(
+    "lip.pair.float@1",
+    reference="|T x - T y| / |x - y| of a pair of points, evaluated in float64 without a rounding bound",
+    grid=36,
+    quantity="lip",
+    side=LOWER,
+    strength="witnessed",
+)
+LIP_OWN = leaf_rule(
+    "lip.own@1", reference="the operator's own bound on this region; see its docstring", grid=30, quantity="lip", side=UPPER
+)
+LIP_CLAIMED = leaf_rule(
+    "lip.claimed@1", reference="a value that the user states, without proof", grid=53, quantity="lip", side=UPPER, strength="estimated"
+)
+DAHLQUIST_OWN = leaf_rule(
+    "dahlquist.own@1", reference="the operator's own bound on this region; see its docstring", grid=30, quantity="dahlquist", side=UPPER
+)
+DAHLQUIST_PROBABLE = leaf_rule(
+    "dahlquist.lanczos@1",
+    reference="a-posteriori Lanczos bound (Hochstenbach 2013) of the largest eigenvalue of the derivative's symmetric part",
+    grid=22,
+    quantity="dahlquist",
+    side=UPPER,
+    strength="probable",
+)
+DAHLQUIST_DIRECTION = leaf_rule(
+    "dahlquist.direction@1",
+    reference="<v, J v> / <v, v> at a point, less product rounding and the distance of J from the true derivative",
+    grid=36,
+    quantity="dahlquist",
+    side=LOWER,
+)
+DAHLQUIST_DIRECTION_FLOAT = leaf_rule(
+    "dahlquist.direction.float@1",
+    reference="<v, J v> / <v, v> at a point, evaluated in float64 without a rounding bound",
+    grid=36,
+    quantity="dahlquist",
+    side=LOWER,
+    strength="witnessed",
+)
+EXPANSION_OWN = leaf_rule(
+    "expansion.own@1", reference="the operator's own bound on this region; see its docstring", grid=30, quantity="expansion", side=LOWER
+)
+SMOOTHNESS_OWN = leaf_rule(
+    "smoothness.own@1", reference="the operator's own bound on this region; see its docstring", grid=30, quantity="smoothness", side=UPPER
+)
+DEVIATION_OWN = leaf_rule(
+    "deviation.own@1",
+    reference="the operator's own bound of sup |DT(x) - J| on the ball, rounding of J's factors included; see its docstring",
+    grid=24,
+    quantity="deviation",
+    side=UPPER,
+)
+IMAGE_OWN = leaf_rule(
+    "image.own@1",
+    reference="radius, around the computed centre, of a ball that contains T(region): from row norms of the linearisation (C4) or the operator's own rule",
+    grid=24,
+    quantity="image",
+    side=UPPER,
+)
+FORWARD = leaf_rule(
+    "distance.forward@1",
+    reference="|T(c) - c'| for the computed value c', by a rigorous enclosure of the forward pass",
+    grid=24,
+    quantity="distance",
+    side=UPPER,
+)
+
+
+# ---- composition -----------------------------------------------------------------------------------------------------------
+
+
+def _compose_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    lips = [b for b in premises if b.claim.quantity == claim.quantity]
+    images = [b for b in premises if b.claim.quantity == "image"]
+    if len(lips) + len(images) != len(premises) or not lips:
+        return "premises are the factors' constants and the images between them"
+    groups = [[str(f) for f in g] for g in params["groups"]]
+    if claim.operator != parts_digest("compose", [f for g in groups for f in g]) or len(groups) != len(lips):
+        return "the factors are not those of the claim's operator"
+    named = [g[0] if len(g) == 1 else parts_digest("compose", g) for g in groups]
+    if named != [b.claim.operator for b in reversed(lips)]:
+        return "a premise speaks about another factor"
+    if not covers(lips[0].claim, claim.region):
+        return "the innermost premise holds on a region that does not contain the claim's"
+    if lips[0].claim.norm_in != claim.norm_in or lips[-1].claim.norm_out != claim.norm_out:
+        return "the norms at the ends differ"
+    for inner, outer in zip(lips, lips[1:], strict=False):
+        if inner.claim.norm_out != outer.claim.norm_in:
+            return "two factors meet in different norms"
+        if inner.claim.side != claim.side or outer.claim.side != claim.side:
+            return "a premise bounds from the other side"
+        if isinstance(outer.claim.region, Everywhere):
+            continue
+        image = next((b for b in images if b.claim.operator == inner.claim.operator), None)
+        if image is None or not covers(image.claim, inner.claim.region):
+            return "the image of a factor is not established"
+        region = outer.claim.region
+        if (
+            not isinstance(region, Ball)
+            or array_digest(region.center) != image.params.get("center")
+            or region.norm != image.claim.norm_out
+            or region.radius < image.value
+        ):
+            return "an outer factor's region does not contain the image of the inner one"
+    return None
+
+
+@rule("compose@1", reference="Lip(f o g; K) <= Lip(f; g(K)) Lip(g; K)", accepts=_compose_accepts)
+def compose(*values: Any, groups: list[list[str]]) -> Any:
+    """Product of the constants of the factors, or groups of linear factors multiplied out (outermost first in ``groups``); the
+    premises that follow the constants only locate images."""
+    out = values[0]
+    for v in values[1 : len(groups)]:
+        out = out * v
+    return out
+
+
+def _image_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if [p.claim.quantity for p in premises] != ["lip", "distance"] or claim.quantity != "image":
+        return "premises are a Lipschitz constant on the ball and the forward error at its centre"
+    lip, forward = (p.claim for p in premises)
+    if lip.operator != claim.operator or forward.operator != claim.operator:
+        return "a premise speaks about another operator"
+    ball, point = claim.region, forward.region
+    if not isinstance(ball, Ball) or not isinstance(point, Ball) or point.radius != 0:
+        return "the region must be a ball, the forward error at its centre"
+    if array_digest(point.center) != array_digest(ball.center) or not covers(lip, ball):
+        return "the premises do not fit the ball"
+    if params.get("radius") != ball.radius or premises[1].params.get("center") != params.get("center"):
+        return "the radius or the centre is not the ball's"
+    return None if ball.norm == lip.norm_in == claim.norm_in and lip.norm_out == claim.norm_out else "the norms differ"
+
+
+@rule("image.ball@1", reference="T(Ball(c, r)) lies in Ball(c', L r + |T c - c'|)", accepts=_image_accepts)
+def image_ball(lip: Any, forward: Any, radius: Any, center: str) -> Any:
+    """Radius of a ball around the computed value that contains the image."""
+    return lip * radius + forward
+
+
+# ---- sums, scalings, residuals ----------------------------------------------------------------------------------------------
+
+
+def _parts_accepts(kind: str) -> Accepts:
+    def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+        if claim.operator != parts_digest(kind, [p.claim.operator for p in premises]):
+            return "the parts are not those of the claim's operator"
+        for p in premises:
+            if p.claim.quantity != claim.quantity or p.claim.side != claim.side:
+                return "a premise bounds something else"
+            if not covers(p.claim, claim.region):
+                return "a premise holds on a region that does not contain the claim's"
+            if (p.claim.norm_in, p.claim.norm_out) != (claim.norm_in, claim.norm_out):
+                return "a premise holds in other norms"
+        return None
+
+    return accepts
+
+
+def _unroll_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if len(premises) != 1 or premises[0].claim.quantity != claim.quantity or premises[0].claim.side != claim.side:
+        return "one premise on the same quantity is needed"
+    n, inner = params["n"], params["inner"]
+    if claim.operator != parts_digest("power", [str(n), inner]) or premises[0].claim.operator != parts_digest("compose", [inner] * n):
+        return "the premise is not about the composition written out"
+    return None if covers(premises[0].claim, claim.region) else "the premise holds on a smaller region"
+
+
+@rule("unroll@1", reference="T^n is T o ... o T", accepts=_unroll_accepts)
+def unroll(value: Any, n: int, inner: str) -> Any:
+    """The constant of the composition written out."""
+    return value
+
+
+def _restrict_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if len(premises) != 1 or premises[0].claim.quantity != claim.quantity or premises[0].claim.side != claim.side:
+        return "one premise on the same quantity is needed"
+    p = premises[0].claim
+    if claim.operator != parts_digest("restrict", [params["region"], p.operator]):
+        return "the premise speaks about another operator"
+    return None if covers(p, claim.region) or p.region.digest == params["region"] else "the premise holds on a smaller region"
+
+
+@rule("restrict@1", reference="on a region only that region's pairs count", accepts=_restrict_accepts)
+def restrict(value: Any, region: str) -> Any:
+    """The constant of the unrestricted map."""
+    return value
+
+
+@rule("smoothness.residual@1", reference="the identity has a constant derivative", accepts=lambda c, p, q: _residual_accepts("smoothness")(c, p, q) if c.quantity == "smoothness" else "it bounds smoothness")
+def smoothness_residual(smoothness: Any) -> Any:
+    """The branch's smoothness."""
+    return smoothness
+
+
+@rule("sum@1", reference="Lip(f + g) <= Lip f + Lip g; Dahlquist constants and smoothness add as well", accepts=_parts_accepts("sum"))
+def total(*values: Any) -> Any:
+    """Sum of the parts' constants."""
+    out = values[0]
+    for v in values[1:]:
+        out = out + v
+    return out
+
+
+def _scale_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if len(premises) != 1:
+        return "one premise is needed"
+    p = premises[0].claim
+    if claim.operator != parts_digest("scale", [params["c"].hex(), p.operator]):
+        return "the part is not that of the claim's operator"
+    if (p.quantity, p.side) != (claim.quantity, claim.side) or claim.quantity == "dahlquist" and params["c"] < 0:
+        return "the premise bounds something else"
+    return None if covers(p, claim.region) and (p.norm_in, p.norm_out) == (claim.norm_in, claim.norm_out) else "region or norms differ"
+
+
+@rule("scale@1", reference="Lip(c f) = |c| Lip f; expansion and, for c >= 0, the Dahlquist constant as well", accepts=_scale_accepts)
+def scale(value: Any, c: Any) -> Any:
+    """|c| times the constant."""
+    return formula.absolute(c) * value
+
+
+def _residual_accepts(*quantities: str) -> Accepts:
+    def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+        if [p.claim.quantity for p in premises] != list(quantities):
+            return f"premises on {quantities} are needed"
+        for p in premises:
+            if claim.operator != parts_digest("residual", [p.claim.operator]):
+                return "a premise speaks about another branch"
+            if p.claim.side != UPPER or not covers(p.claim, claim.region):
+                return "a premise holds on a region that does not contain the claim's"
+        if claim.norm_in != claim.norm_out or ("dahlquist" in quantities and claim.norm_in != "l2"):
+            return "the rule holds in one norm (with a Dahlquist constant: in l2)"
+        return None
+
+    return accepts
+
+
+@rule(
+    "residual.sum@1",
+    reference="Lip(I + F) <= 1 + Lip F",
+    accepts=lambda c, p, q: _residual_accepts("lip")(c, p, q) if c.quantity == "lip" else "it bounds Lip",
+)
+def residual_sum(lip: Any) -> Any:
+    """1 + L."""
+    return 1 + lip
+
+
+@rule(
+    "residual@1",
+    reference="|x - y + Fx - Fy|^2 <= (1 + 2 a + L^2)|x - y|^2, a the Dahlquist constant and L the Lipschitz constant of F (expand the square)",
+    accepts=lambda c, p, q: _residual_accepts("dahlquist", "lip")(c, p, q) if c.quantity == "lip" else "it bounds Lip",
+)
+def residual(dahlquist: Any, lip: Any) -> Any:
+    """sqrt(1 + 2 a + L^2)."""
+    return formula.sqrt(1 + 2 * dahlquist + lip**2)
+
+
+@rule(
+    "residual.dahlquist@1",
+    reference="<x - y + Fx - Fy, x - y> <= (1 + a)|x - y|^2",
+    accepts=lambda c, p, q: _residual_accepts("dahlquist")(c, p, q) if c.quantity == "dahlquist" else "it bounds Dahlquist constants",
+)
+def residual_dahlquist(dahlquist: Any) -> Any:
+    """1 + a."""
+    return 1 + dahlquist
+
+
+@rule(
+    "residual.expansion@1",
+    reference="|x - y + Fx - Fy| >= (1 - Lip F)|x - y|",
+    accepts=lambda c, p, q: _residual_accepts("lip")(c, p, q) if (c.quantity, c.side) == ("expansion", LOWER) else "it bounds expansion from below",
+)
+def residual_expansion(lip: Any) -> Any:
+    """max(1 - L, 0)."""
+    return formula.maximum(1 - lip, 0 * lip)
+
+
+def _relax_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if len(premises) != 1 or premises[0].claim.quantity != "lip" or claim.quantity != "lip":
+        return "one premise on Lip is needed"
+    p = premises[0].claim
+    if claim.operator != parts_digest("relax", [params["alpha"].hex(), p.operator]):
+        return "the premise speaks about another operator"
+    return None if covers(p, claim.region) and p.side == UPPER else "the premise does not cover the region"
+
+
+@rule("relax@1", reference="Lip((1 - a) I + a T) <= |1 - a| + |a| Lip T", accepts=_relax_accepts)
+def relaxed(lip: Any, alpha: Any) -> Any:
+    """|1 - alpha| + |alpha| L."""
+    return formula.absolute(1 - alpha) + formula.absolute(alpha) * lip
+
+
+def _power_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if len(premises) != 1 or premises[0].claim.quantity != claim.quantity or premises[0].claim.side != claim.side:
+        return "one premise on the same quantity is needed"
+    p = premises[0].claim
+    if claim.operator != parts_digest("power", [str(params["n"]), p.operator]):
+        return "the premise speaks about another operator"
+    return None if isinstance(p.region, Everywhere) else "the premise must hold everywhere (a region need not map into itself)"
+
+
+@rule("power@1", reference="Lip(T^n) <= Lip(T)^n on the whole space", accepts=_power_accepts)
+def power(value: Any, n: int) -> Any:
+    """L^n."""
+    return value**n
+
+
+# ---- linearisation ----------------------------------------------------------------------------------------------------------
+
+
+def _linearize_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if [p.claim.quantity for p in premises] != ["op_norm" if claim.quantity == "lip" else claim.quantity, "deviation"]:
+        return "premises are the derivative at the centre and the deviation on the ball"
+    at, dev = (p.claim for p in premises)
+    if at.operator != claim.operator or dev.operator != claim.operator or claim.side != UPPER or at.side != UPPER or dev.side != UPPER:
+        return "a premise speaks about another operator or side"
+    point, ball = at.region, dev.region
+    if not isinstance(point, Ball) or point.radius != 0 or not isinstance(ball, Ball | TokenBall):
+        return "the derivative must be taken at a point and the deviation on a ball"
+    if array_digest(point.center) != array_digest(ball.center) or not ball.encloses(claim.region):
+        return "the ball does not contain the claim's region or has another centre"
+    return None if claim.norm_in == claim.norm_out == "l2" else "derivative norms here are l2"
+
+
+@rule(
+    "linearize@1",
+    reference="mean value inequality on a convex ball: Lip <= |J| + sup |DT(x) - J|; the same with the largest eigenvalue of sym J for Dahlquist constants",
+    accepts=_linearize_accepts,
+)
+def linearize(at: Any, deviation: Any) -> Any:
+    """Derivative at the centre plus deviation."""
+    return at + deviation
+
+
+def _left_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if [p.claim.quantity for p in premises] != ["op_norm", "deviation"] or claim.quantity != "deviation":
+        return "premises are the norm of the left factor and the deviation"
+    if claim.operator != parts_digest("left", [p.claim.operator for p in premises]):
+        return "the factors are not those of the claim"
+    return None if covers(premises[1].claim, claim.region) else "the deviation holds on a smaller region"
+
+
+@rule("deviation.left@1", reference="|A D| <= |A||D|", accepts=_left_accepts)
+def deviation_left(norm: Any, deviation: Any) -> Any:
+    """Product."""
+    return norm * deviation
+
+
+def _deviation_compose_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    if [p.claim.quantity for p in premises] != ["op_norm", "deviation", "op_norm", "deviation", "image"]:
+        return "premises are norm and deviation of the outer, then of the inner factor, and the inner image"
+    if any(p.claim.side != UPPER for p in premises) or (claim.quantity, claim.side) != ("deviation", UPPER):
+        return "premises and claim must bound from above"
+    f_norm, f_dev, g_norm, g_dev, g_image = (p.claim for p in premises)
+    if f_norm.operator != f_dev.operator or not g_norm.operator == g_dev.operator == g_image.operator:
+        return "norm and deviation of a factor belong together"
+    inner = [str(d) for d in params["inner"]]
+    if claim.operator != parts_digest("compose", [f_norm.operator, *inner]):
+        return "the factors are not those of the claim's operator"
+    if g_norm.operator != (inner[0] if len(inner) == 1 else parts_digest("compose", inner)):
+        return "the inner factors are not those of the premises"
+    if not (covers(g_dev, claim.region) and covers(g_image, claim.region)):
+        return "an inner premise holds on a smaller region"
+    outer = f_dev.region
+    if not isinstance(outer, Ball) or outer.norm != "l2" or outer.radius < premises[4].value:
+        return "the outer deviation must hold on a ball that contains the inner image"
+    if array_digest(outer.center) != premises[4].params.get("center"):
+        return "the outer ball has another centre than the inner image"
+    return None
+
+
+@rule(
+    "deviation.compose@1",
+    reference="D(f o g) - JK = (Df - J) Dg + J (Dg - K): at most |J| dev(g) + dev(f) (|K| + dev(g))",
+    accepts=_deviation_compose_accepts,
+)
+def deviation_compose(f_norm: Any, f_dev: Any, g_norm: Any, g_dev: Any, g_image: Any, inner: list[str]) -> Any:
+    """|J| dev(g) + dev(f) (|K| + dev(g)); the image premise only locates the outer ball."""
+    return f_norm * g_dev + f_dev * (g_norm + g_dev)
+
+
+def _deviation_parts_accepts(kind: str, least: int) -> Accepts:
+    def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+        if (claim.quantity, claim.side) != ("deviation", UPPER) or len(premises) < least:
+            return "it bounds deviations from above"
+        extra = [params["c"].hex()] if kind == "scale" else []
+        if claim.operator != parts_digest(kind, [*extra, *(p.claim.operator for p in premises)]):
+            return "the parts are not those of the claim's operator"
+        good = all(p.claim.quantity == "deviation" and p.claim.side == UPPER and covers(p.claim, claim.region) for p in premises)
+        return None if good else "a premise is not a deviation on a region that contains the claim's"
+
+    return accepts
+
+
+@rule("deviation.residual@1", reference="D(I + F) moves as DF does", accepts=_deviation_parts_accepts("residual", 1))
+def deviation_residual(deviation: Any) -> Any:
+    """The branch's deviation."""
+    return deviation
+
+
+@rule("dahlquist.lip@1", reference="<Tx - Ty, x - y> <= Lip |x - y|^2 (Cauchy-Schwarz)", accepts=same_operator("lip", gives="dahlquist"))
+def dahlquist_of_lip(lip: Any) -> Any:
+    """The Lipschitz constant itself."""
+    return lip
+
+
+@rule(
+    "expansion.trivial@1",
+    reference="a lower Lipschitz constant is never negative",
+    accepts=lambda claim, premises, params: None if (claim.quantity, claim.side) == ("expansion", LOWER) and not premises else "it gives expansion >= 0",
+)
+def expansion_trivial() -> Any:
+    """0."""
+    import flint
+
+    return flint.arb(0)
+

@@ -1,0 +1,282 @@
+"""Norms of explicit matrices and of derivatives as bounds with proofs: kernels return floats, this file makes them claims."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lipop.core import calculus as rules
+from lipop.core.bound import LOWER, UPPER, Bound, Bracket, Claim, Witness
+from lipop.core.digest import array_digest, digest
+from lipop.core.enclosure import Enclosed, frobenius_up
+from lipop.core.linearization import LinearOperator
+from lipop.core.region import Ball
+from lipop.core.rounding import dot_up, gamma
+from lipop.core.rule import leaf
+from lipop.errors import NonFiniteError, ProofError
+
+if TYPE_CHECKING:
+    from lipop.core.operator import Operator
+
+DELTA = 1e-9  # failure probability of one Lanczos trial
+DENSE = 600  # up to this many columns a derivative is assembled and certified without chance
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """An explicit matrix within ``error`` (Frobenius norm) of the true one: the subject of norm leaves.
+
+    Parameters
+    ----------
+    mid : (m, n) array
+    error : float
+    name : str
+        For reports only.
+
+    Examples
+    --------
+    >>> br = Matrix(np.diag([3.0, 4.0])).norm()
+    >>> br.lower.value <= 4.0 <= br.upper.value, br.ratio < 1 + 1e-6
+    (True, True)
+    """
+
+    mid: np.ndarray
+    error: float = 0.0
+    name: str = ""
+
+    @staticmethod
+    def of(x: Enclosed, name: str = "") -> Matrix:
+        """From an entrywise enclosure."""
+        return Matrix(x.mid, float(frobenius_up(x.radius)), name)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the midpoint and the error."""
+        cached = self.__dict__.get("_digest")
+        if cached is None:
+            cached = digest("lipop", "Matrix", array_digest(self.mid), float(self.error).hex())
+            object.__setattr__(self, "_digest", cached)
+        return cached
+
+    def upper(self, rtol: float = 1e-8) -> Bound:
+        """A proved upper bound of the l2 norm."""
+        claim = Claim("op_norm", UPPER, self.digest)
+        return leaf(rules.NORM_UPPER, claim, self._upper(rtol), self, rtol=rtol)
+
+    def norm(self, rtol: float = 1e-8) -> Bracket:
+        """A proved bracket of the l2 norm; the lower end's witness is a vector."""
+        from lipop_kernels import spectral_norm
+
+        _, v, _ = spectral_norm(self.mid, tol=rtol)
+        witness = Witness("vector", {"v": v})
+        claim = Claim("op_norm", LOWER, self.digest)
+        return Bracket(leaf(rules.NORM_LOWER, claim, self._lower(v), self, witness=witness), self.upper(rtol))
+
+    def symmetric_max(self, rtol: float = 1e-8) -> Bound:
+        """A proved upper bound of the largest eigenvalue of the symmetric part."""
+        claim = Claim("dahlquist", UPPER, self.digest)
+        return leaf(rules.SYMMAX_UPPER, claim, self._symmetric_max(rtol), self, rtol=rtol)
+
+    def _upper(self, rtol: float) -> float:
+        from lipop_kernels import spectral_norm_upper
+
+        return spectral_norm_upper(self.mid, rtol=rtol, error=self.error)
+
+    def _symmetric_max(self, rtol: float) -> float:
+        from lipop_kernels import symmetric_max
+
+        return symmetric_max(self.mid, rtol=rtol, error=self.error)
+
+    def _lower(self, v: np.ndarray) -> float:
+        n = self.mid.shape[1]
+        size = dot_up(v)
+        image = self.mid @ v
+        slack = gamma(n + 2) * dot_up(np.abs(self.mid) @ np.abs(v)) + self.error * size
+        down = float(np.linalg.norm(image)) * (1 - 2 * gamma(len(image) + 4)) - slack * (1 + 1e-12)
+        return max(0.0, down / size * (1 - 1e-15)) if size > 0 else 0.0
+
+    def reprove(self, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None) -> float:
+        """Redo a norm leaf."""
+        if rule == rules.NORM_UPPER:
+            return self._upper(float(params["rtol"]))
+        if rule == rules.SYMMAX_UPPER:
+            return self._symmetric_max(float(params["rtol"]))
+        if rule == rules.NORM_LOWER and witness is not None and witness.arrays["v"].shape == (self.mid.shape[1],):
+            return self._lower(np.asarray(witness.arrays["v"], dtype=np.float64))
+        raise ProofError(f"a matrix cannot redo rule {rule} with this witness")
+
+
+def seed_of(operator_digest: str, what: str, seed: int = 0) -> int:
+    """The seed of a random trial, from the operator, the question and the user's seed."""
+    return int(digest("lipop", "seed", operator_digest, what, seed)[:12], 16)
+
+
+# ---- |J| of an operator at a point -------------------------------------------------------------------------------------------
+
+
+def _point_claim(op: Operator, x: np.ndarray, quantity: str, side: str) -> Claim:
+    return Claim(quantity, side, op.digest, Ball(x, 0.0), op.domain.norm, op.codomain.norm)
+
+
+def derivative_norm(op: Operator, x: np.ndarray, *, J: LinearOperator | None = None, rtol: float = 1e-3, seed: int = 0) -> Bound:
+    """An upper bound of |J|, J the stored derivative at x: proved by assembling J where it is small, else by one Lanczos trial."""
+    J = op.derivative(x) if J is None else J
+    claim = _point_claim(op, x, "op_norm", UPPER)
+    if min(J.shape) <= DENSE:
+        return leaf(rules.NORM_DENSE, claim, _dense_norm(J), op)
+    trial = seed_of(op.digest, f"norm:{array_digest(x)}", seed)
+    result = _lanczos(J, trial, None, rtol)
+    return leaf(rules.NORM_PROBABLE, claim, _root_up(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps))
+
+
+def derivative_dahlquist(op: Operator, x: np.ndarray, *, J: LinearOperator | None = None, rtol: float = 1e-3, seed: int = 0) -> Bound:
+    """An upper bound of the largest eigenvalue of sym J, J the stored derivative at x."""
+    J = op.derivative(x) if J is None else J
+    claim = _point_claim(op, x, "dahlquist", UPPER)
+    trial = seed_of(op.digest, f"dahlquist:{array_digest(x)}", seed)
+    result = _lanczos_sym(J, trial, None, rtol)
+    return leaf(rules.DAHLQUIST_PROBABLE, claim, float(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps))
+
+
+def top_direction(J: LinearOperator, *, seed: int = 0, rtol: float = 1e-4) -> np.ndarray:
+    """A unit vector close to the top right singular vector of J."""
+    if min(J.shape) <= 64:
+        return np.linalg.svd(J.to_dense())[2][0].reshape(J.shape_in)
+    return np.asarray(_lanczos(J, seed, None, rtol).vector)
+
+
+def direction_bound(op: Operator, x: np.ndarray, v: np.ndarray, quantity: str = "lip", on: Any = None) -> Bound:
+    """The lower bound of Lip (or of the Dahlquist constant) that the direction v at x witnesses."""
+    region = Ball(x, 0.0) if on is None else on
+    claim = Claim(quantity, LOWER, op.digest, region, op.domain.norm, op.codomain.norm)
+    witness = Witness("direction", {"x": np.asarray(x, dtype=np.float64), "v": np.asarray(v, dtype=np.float64)})
+    raw, rounded = _direction(op, witness, quantity)
+    names = {
+        "lip": (rules.LIP_DIRECTION, rules.LIP_DIRECTION_FLOAT),
+        "dahlquist": (rules.DAHLQUIST_DIRECTION, rules.DAHLQUIST_DIRECTION_FLOAT),
+    }[quantity]
+    return leaf(names[0] if rounded else names[1], claim, raw, op, witness=witness)
+
+
+def pair_bound(op: Operator, x: np.ndarray, y: np.ndarray, on: Any) -> Bound:
+    """The lower bound of Lip that the pair (x, y) witnesses."""
+    claim = Claim("lip", LOWER, op.digest, on, op.domain.norm, op.codomain.norm)
+    witness = Witness("pair", {"x": np.asarray(x, dtype=np.float64), "y": np.asarray(y, dtype=np.float64)})
+    raw, rounded = _pair(op, witness)
+    return leaf(rules.LIP_PAIR if rounded else rules.LIP_PAIR_FLOAT, claim, raw, op, witness=witness)
+
+
+# ---- raw values ---------------------------------------------------------------------------------------------------------------
+
+
+def _lanczos(J: LinearOperator, seed: int, steps: int | None, rtol: float) -> Any:
+    from lipop_kernels import lanczos_upper
+
+    flip = J.shape[0] < J.shape[1]
+    A = J.H if flip else J
+    error = A.product_error
+    slip = error * (2 * A.majorant + error) if math.isfinite(error) and math.isfinite(A.majorant) else 1e-13 * _rough_square(A, seed)
+    result = lanczos_upper(
+        lambda v: A.rmatvec(A.matvec(v)), A.shape_in, steps=steps, delta=DELTA, rtol=2 * rtol, rng=seed, product_error=slip
+    )
+    if flip:
+        u = A.matvec(np.asarray(result.vector))
+        size = float(np.linalg.norm(u))
+        result = result._replace(vector=u / size if size > 0 else u)
+    return result
+
+
+def _rough_square(A: LinearOperator, seed: int) -> float:
+    v = np.random.default_rng(seed).standard_normal(A.shape_in)
+    for _ in range(3):
+        size = float(np.linalg.norm(v))
+        v = A.rmatvec(A.matvec(v / size)) if size > 0 else v
+    return float(np.linalg.norm(v))
+
+
+def _lanczos_sym(J: LinearOperator, seed: int, steps: int | None, rtol: float) -> Any:
+    from lipop_kernels import lanczos_upper
+
+    slip = J.product_error if math.isfinite(J.product_error) else 1e-13 * math.sqrt(_rough_square(J, seed))
+    return lanczos_upper(
+        lambda v: 0.5 * (J.matvec(v) + J.rmatvec(v)), J.shape_in, steps=steps, delta=DELTA, rtol=rtol, rng=seed, product_error=slip
+    )
+
+
+def _root_up(square: float) -> float:
+    return math.nextafter(math.sqrt(max(square, 0.0)), math.inf)
+
+
+def _dense_norm(J: LinearOperator) -> float:
+    from lipop_kernels import spectral_norm_upper
+
+    A = J if J.shape[1] <= J.shape[0] else J.H
+    dense = A.to_dense()
+    if not bool(np.isfinite(dense).all()):
+        raise NonFiniteError("the derivative has entries that are not finite")
+    error = A.product_error if math.isfinite(A.product_error) else gamma(64 * sum(A.shape)) * float(np.linalg.norm(dense))
+    return spectral_norm_upper(dense, rtol=1e-9, error=error * math.sqrt(dense.shape[1]) * (1 + 1e-12))
+
+
+def _direction(op: Operator, witness: Witness, quantity: str) -> tuple[float, bool]:
+    """|J v|/|v| (or the quotient of the symmetric part), rounded down; whether all rounding is covered."""
+    x, v = witness.arrays["x"], witness.arrays["v"]
+    J = op.derivative(x)
+    image = J.matvec(v)
+    if op.domain.norm != "l2" or op.codomain.norm != "l2":
+        from lipop.core.space import norm
+
+        return norm(image, op.codomain.norm) / norm(v, op.domain.norm) * (1 - 1e-12), False
+    size = dot_up(v)
+    if quantity == "lip":
+        value = float(np.linalg.norm(image)) / size * (1 - 2 * gamma(image.size + 8))
+    else:
+        value = float((v * image).sum()) / size**2
+        value -= 4 * gamma(v.size + 8) * float(np.linalg.norm(image)) / size
+    gap = op.linearize(Ball(x, 0.0)).deviation.norm().value if math.isfinite(J.product_error) else math.inf  # pyright: ignore[reportPrivateUsage]
+    if math.isfinite(gap):
+        value -= (J.product_error + gap) * (1 + 1e-12)
+    return max(value, 0.0) if quantity == "lip" else value, math.isfinite(gap)
+
+
+def _pair(op: Operator, witness: Witness) -> tuple[float, bool]:
+    from lipop.core.space import norm
+    from lipop.errors import DomainError
+
+    x, y = witness.arrays["x"], witness.arrays["y"]
+    top = norm(op(x) - op(y), op.codomain.norm) * (1 - 1e-12)
+    bottom = norm(x - y, op.domain.norm) * (1 + 1e-12)
+    try:
+        errors = op._forward_error(x) + op._forward_error(y)  # pyright: ignore[reportPrivateUsage]
+    except DomainError:
+        return (top / bottom if bottom > 0 else 0.0), False
+    errors += 1e-15 * (norm(op(x), op.codomain.norm) + norm(op(y), op.codomain.norm))
+    bottom += 1e-15 * (norm(x, op.domain.norm) + norm(y, op.domain.norm))
+    return (max(0.0, top - errors) / bottom if bottom > 0 else 0.0), True
+
+
+def reprove_operator(op: Operator, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None) -> float:
+    """Redo a leaf that any operator can redo: derivative norms, directions, pairs."""
+    region = claim.region
+    if rule in (rules.LIP_DIRECTION, rules.LIP_DIRECTION_FLOAT, rules.DAHLQUIST_DIRECTION, rules.DAHLQUIST_DIRECTION_FLOAT):
+        if witness is None or not region.contains(witness.arrays["x"]):
+            raise ProofError("the witness point lies outside the region")
+        return _direction(op, witness, claim.quantity)[0]
+    if rule in (rules.LIP_PAIR, rules.LIP_PAIR_FLOAT):
+        if witness is None or not (region.contains(witness.arrays["x"]) and region.contains(witness.arrays["y"])):
+            raise ProofError("a witness point lies outside the region")
+        return _pair(op, witness)[0]
+    if not isinstance(region, Ball) or region.radius != 0:
+        raise ProofError(f"rule {rule} speaks about a point")
+    J = op.derivative(region.center)
+    if rule == rules.NORM_DENSE:
+        return _dense_norm(J)
+    if rule == rules.NORM_PROBABLE:
+        return _root_up(_lanczos(J, int(params["seed"]), int(params["steps"]), 0.0).upper)
+    if rule == rules.DAHLQUIST_PROBABLE:
+        return float(_lanczos_sym(J, int(params["seed"]), int(params["steps"]), 0.0).upper)
+    raise ProofError(f"{op!r} cannot redo rule {rule}")
