@@ -13,19 +13,15 @@ version = release = installed_version("lipop")
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "lipop_docstrings",
     "lipop_tables",
 ]
-exclude_patterns = ["_build", "_ext", "_templates"]
-templates_path = ["_templates"]
+exclude_patterns = ["_build", "_ext"]
 default_role = "code"
 
-autosummary_generate = True
-autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -33,6 +29,8 @@ autodoc_mock_imports = ["cupy"]
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True  # fields of dataclasses would otherwise be described twice
+
+suppress_warnings = ["ref.python"]  # several classes have an attribute T; a plain "T" in a docstring links to none
 
 html_theme = "furo"
 html_title = f"lipop {release}"

@@ -1,7 +1,8 @@
-"""Two directives that read the package: ``lipop-rules`` (the table RULES) and ``lipop-modules`` (API pages)."""
+"""Directives that read the package: ``lipop-rules`` (the table RULES), ``lipop-names`` and ``lipop-modules`` (API)."""
 
 import importlib.util
 import pkgutil
+import re
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -20,16 +21,29 @@ class RulesTable(SphinxDirective):
         return [table(("rule", "formula or certificate", "reference"), rows, widths=(2, 4, 5))]
 
 
-class Modules(SphinxDirective):
-    """The documentation of packages, in the order given, and of their public modules; absent packages are left out."""
+class Names(SphinxDirective):
+    """One row per name that a module exports: the name, where it is defined, its first sentence."""
 
     required_arguments = 1
-    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        module = importlib.import_module(self.arguments[0])
+        values = [(name, getattr(module, name)) for name in module.__all__]
+        rows = [(name, getattr(value, "__module__", ""), first_paragraph(value)) for name, value in values]
+        return [table(("name", "defined in", "what it is"), rows, widths=(2, 3, 6))]
+
+
+class Modules(SphinxDirective):
+    """The documentation of a package, then of every public module in it under a heading of its own."""
+
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Expand to one ``automodule`` per module."""
-        text: list[str] = []
-        for name in [name for package in self.arguments[0].split() for name in import_tree(package)]:
+        package, *modules = import_tree(self.arguments[0])
+        text = [f".. automodule:: {package}", ""]
+        for name in modules:
             text += [name, "-" * len(name), "", f".. automodule:: {name}", ""]
         return self.parse_text_to_nodes("\n".join(text), allow_section_headings=True)
 
@@ -40,7 +54,7 @@ def import_tree(package: str) -> list[str]:
         return []
     root = importlib.import_module(package)
     names = [package]
-    for info in pkgutil.walk_packages(getattr(root, "__path__", []), package + "."):
+    for info in pkgutil.walk_packages(root.__path__, package + "."):
         private = any(part.startswith("_") for part in info.name.split("."))
         if not private and ".cuda" not in info.name:
             importlib.import_module(info.name)
@@ -49,10 +63,16 @@ def import_tree(package: str) -> list[str]:
 
 
 def summary(rule) -> str:
-    """The first line of a formula's docstring, or what a leaf is worth."""
+    """What a formula's docstring says first, or what a leaf is worth."""
     if rule.function is None:
         return f"certificate ({rule.strength}, {rule.grid} bits)"
-    return (rule.function.__doc__ or "").strip().split("\n")[0].replace("``", "")
+    return first_paragraph(rule.function)
+
+
+def first_paragraph(value: object) -> str:
+    """The first paragraph of a docstring, on one line and without markup."""
+    paragraph = (value.__doc__ or "").strip().split("\n\n")[0]
+    return re.sub(r":\w+:`~?([^`]+)`", r"\1", " ".join(paragraph.split())).replace("``", "")
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]], widths: tuple[int, ...]) -> nodes.table:
@@ -82,5 +102,6 @@ def row(cells: list[nodes.Node]) -> nodes.row:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("lipop-rules", RulesTable)
+    app.add_directive("lipop-names", Names)
     app.add_directive("lipop-modules", Modules)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
