@@ -48,7 +48,7 @@ gpu: $(READY)  ## tests that need a CUDA device
 	LIPOP_TEST_PROFILE=$${LIPOP_TEST_PROFILE:-ci} $(PY) -m pytest -q -m gpu tests
 
 bench: $(READY)  ## benchmarks -> benchmarks/results
-	$(PY) -m benchmarks
+	for script in benchmarks/[a-z]*.py; do $(PY) "$$script"; done
 
 check: $(READY)  ## format, lint, types, import contracts
 	$(PY) -m ruff format --check .
