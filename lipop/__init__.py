@@ -1,5 +1,6 @@
 """lipop: nonlinear Lipschitz operators whose numbers carry proofs."""
 
+from lipop.certify.portfolio import lip
 from lipop.core.algebra import Identity, NormChange, relax, residual
 from lipop.core.bound import Bound, Bracket, Claim, Evidence
 from lipop.core.operator import Operator
@@ -25,6 +26,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "Shell",
     "Space",
     "TokenBall",
+    "lip",
     "relax",
     "residual",
     *_operators,

@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Strategies that bracket any operator on a region, and the portfolio that runs them."""

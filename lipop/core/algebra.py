@@ -104,7 +104,16 @@ class Composition(_Combined):
             x = f.enclose(x)
         return x
 
+    @property
+    def _outer(self) -> tuple[Operator, ...] | None:
+        """The outer factors, if they are all token-wise with a view for the chain rules."""
+        return self.factors[:-1] if all(f.chains for f in self.factors[:-1]) else None
+
     def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        if self._outer is not None:
+            known = self.factors[-1].chain_jacobian(self, self._outer, x, False)
+            if known is not None:
+                return known
         J: LinearOperator | None = None
         for f in reversed(self.factors):
             K = f.derivative(x)
@@ -114,7 +123,11 @@ class Composition(_Combined):
         return J
 
     def linearize(self, ball: Ball | TokenBall) -> Linearization:
-        """The chain linearised factor by factor (pairwise product rule); see ``certify`` for what does better on real blocks."""
+        """Token-wise factors after attention as one chain (operators.chain); otherwise the pairwise product rule."""
+        if self._outer is not None:
+            known = self.factors[-1].chain_linearize(self, self._outer, ball, False)
+            if known is not None:
+                return known
         inner: Operator = self.factors[-1]
         g = inner.linearize(ball)
         for i in range(len(self.factors) - 2, -1, -1):
@@ -480,7 +493,25 @@ class Residual(_Combined):
         return x + self.branch.enclose(x)
 
     def _jacobian(self, x: np.ndarray) -> LinearOperator:
-        return LinearOperator.identity(x.shape) + self.branch.derivative(x)
+        known = self.branch.chain_jacobian(self, (), x, True)
+        return LinearOperator.identity(x.shape) + self.branch.derivative(x) if known is None else known
+
+    def chain_linearize(
+        self, whole: Operator, outer: tuple[Operator, ...], ball: Ball | TokenBall, residual: bool
+    ) -> Linearization | None:
+        return None if residual else self.branch.chain_linearize(whole, outer, ball, True)
+
+    def chain_jacobian(
+        self, whole: Operator, outer: tuple[Operator, ...], x: np.ndarray, residual: bool
+    ) -> LinearOperator | None:
+        return None if residual else self.branch.chain_jacobian(whole, outer, x, True)
+
+    def token_factor(self, x: Enclosed) -> Any:
+        return self.branch.token_factor(x).plus_identity()
+
+    @property
+    def chains(self) -> bool:
+        return self.branch.chains
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
         return _all("deviation.residual@1", self._claim("deviation", ball), [self.branch.linearize(ball).deviation.norm()])

@@ -129,7 +129,7 @@ def derivative_norm(op: Operator, x: np.ndarray, *, J: LinearOperator | None = N
     if min(J.shape) <= DENSE:
         return leaf(rules.NORM_DENSE, claim, _dense_norm(J), op)
     trial = seed_of(op.digest, f"norm:{array_digest(x)}", seed)
-    result = _lanczos(J, trial, None, rtol)
+    result = run_lanczos(J, trial, None, rtol)
     return leaf(rules.NORM_PROBABLE, claim, _root_up(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps))
 
 
@@ -146,7 +146,7 @@ def top_direction(J: LinearOperator, *, seed: int = 0, rtol: float = 1e-4) -> np
     """A unit vector close to the top right singular vector of J."""
     if min(J.shape) <= 64:
         return np.linalg.svd(J.to_dense())[2][0].reshape(J.shape_in)
-    return np.asarray(_lanczos(J, seed, None, rtol).vector)
+    return np.asarray(run_lanczos(J, seed, None, rtol).vector)
 
 
 def direction_bound(op: Operator, x: np.ndarray, v: np.ndarray, quantity: str = "lip", on: Any = None) -> Bound:
@@ -173,7 +173,8 @@ def pair_bound(op: Operator, x: np.ndarray, y: np.ndarray, on: Any) -> Bound:
 # ---- raw values ---------------------------------------------------------------------------------------------------------------
 
 
-def _lanczos(J: LinearOperator, seed: int, steps: int | None, rtol: float) -> Any:
+def run_lanczos(J: LinearOperator, seed: int, steps: int | None, rtol: float) -> Any:
+    """One Lanczos trial on the Gram operator of J's smaller side; ``upper`` bounds ``|J|^2`` with probability 1 - DELTA."""
     from lipop_kernels import lanczos_upper
 
     flip = J.shape[0] < J.shape[1]
@@ -276,7 +277,7 @@ def reprove_operator(op: Operator, rule: str, claim: Claim, params: Mapping[str,
     if rule == rules.NORM_DENSE:
         return _dense_norm(J)
     if rule == rules.NORM_PROBABLE:
-        return _root_up(_lanczos(J, int(params["seed"]), int(params["steps"]), 0.0).upper)
+        return _root_up(run_lanczos(J, int(params["seed"]), int(params["steps"]), 0.0).upper)
     if rule == rules.DAHLQUIST_PROBABLE:
         return float(_lanczos_sym(J, int(params["seed"]), int(params["steps"]), 0.0).upper)
     raise ProofError(f"{op!r} cannot redo rule {rule}")

@@ -250,6 +250,39 @@ class Operator:
         """This map composed with ``inner`` as one operator, where both are linear; None otherwise."""
         return None
 
+    def derivative_norm_proved(self, x: np.ndarray) -> Bound | None:
+        """A bound of |J| at x without chance, where this operator has a certificate of its own for large J; None otherwise."""
+        return None
+
+    # ---- what a composition asks of its innermost factor, and of token-wise factors outside of it ----
+
+    def chain_linearize(
+        self, whole: Operator, outer: tuple[Operator, ...], ball: Ball | TokenBall, residual: bool
+    ) -> Linearization | None:
+        """The linearisation of ``whole = outer o T`` (or ``outer o (I + T)``), where this operator knows better than products."""
+        return None
+
+    def chain_jacobian(
+        self, whole: Operator, outer: tuple[Operator, ...], x: np.ndarray, residual: bool
+    ) -> LinearOperator | None:
+        """The derivative that :meth:`chain_linearize` starts from."""
+        return None
+
+    def token_factor(self, x: Enclosed) -> Any:
+        """How a token-wise map shows itself to the chain rules (see ``operators.token_factor``).
+
+        Raises
+        ------
+        DomainError
+            If it is not token-wise or has no such view.
+        """
+        raise DomainError(f"{type(self).__name__} has no token-wise linearisation")
+
+    @property
+    def chains(self) -> bool:
+        """Whether :meth:`token_factor` is there."""
+        return False
+
     def restrict(self, region: Region) -> Operator:
         """The same map, asked about on a region only."""
         from lipop.core.algebra import Restriction

@@ -172,7 +172,7 @@ class Checkpoint:
 
     def sha256(self, name: str) -> str:
         """sha256 of the tensor's bytes as stored; does not count as reading it."""
-        return hashlib.sha256(memoryview(self._file(name).bytes(name))).hexdigest()
+        return hashlib.sha256(self._file(name).bytes(name).data).hexdigest()
 
     @cached_property
     def digest(self) -> str:

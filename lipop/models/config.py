@@ -1,7 +1,8 @@
 """config.json: typed keys that a family understands, keys proved inert, and a refusal of everything else.
 
 A key that is skipped in silence (a soft cap, a residual multiplier, a window) changes the map and makes its bounds
-false. So each family declares the keys it uses and, with the reason, the keys that do not matter; any other key stops it.
+false. So each family declares the keys it uses and, with the reason, the keys that do not matter; any other key stops
+it.
 """
 
 from __future__ import annotations
