@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from lipop.certify import witness
+from lipop.certify.exhaustive import proved_norm
 from lipop.core.bound import Bound, Bracket, Claim
 from lipop.core.memo import memo
 from lipop.core.norms import derivative_norm, direction_bound, top_direction
@@ -39,9 +40,9 @@ def linearize(op: Operator, on: Region, effort: str, seed: int) -> Bound | None:
     if not deviation.known:
         return None
     rtol = {"quick": 1e-3, "tight": 1e-4, "exhaustive": 1e-4}[effort]
-    at = derivative_norm(op, ball.center, J=near.J, rtol=rtol, seed=seed)
-    if effort == "exhaustive":
-        at = op.derivative_norm_proved(ball.center) or at
+    at = proved_norm(op, ball.center, seed=seed) if effort == "exhaustive" else None
+    if at is None:
+        at = derivative_norm(op, ball.center, J=near.J, rtol=rtol, seed=seed)
     return derive("linearize@1", Claim("lip", "upper", op.digest, on), (at, deviation))
 
 

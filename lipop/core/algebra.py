@@ -193,7 +193,7 @@ def _extend(f: Operator, inner: Operator, g: Linearization) -> Linearization:
     region = as_ball(g.image)
     if region is None:
         lost = unknown(claim, f"the image of {inner!r} is not known")
-        return Linearization(g.ball, Everywhere(), f.derivative(center) @ g.J, Deviation(lost))
+        return Linearization(g.ball, Everywhere, f.derivative(center) @ g.J, Deviation(lost))
     located = leaf(rules.IMAGE_OWN, inner._claim("image", g.ball), region.radius, inner, center=array_digest(region.center))
     outer = f.linearize(Ball(region.center, located.value))
     parts = (
@@ -209,7 +209,7 @@ def _extend(f: Operator, inner: Operator, g: Linearization) -> Linearization:
         if lost is None
         else unknown(claim, str(lost.params["reason"]))
     )
-    return Linearization(g.ball, outer.image, outer.J @ g.J, Deviation(bound))
+    return Linearization(g.ball, outer.locate, outer.J @ g.J, Deviation(bound))
 
 
 def compose(outer: Operator, inner: Operator) -> Composition:

@@ -182,10 +182,15 @@ class Linearization:
     """For all x in ``ball``: ``DT(x) = J + D(x)``, and ``deviation`` bounds ``sup |D(x)|``.
 
     ``J`` is exact as stored (its products round, see ``product_error``); that its stored factors differ from the true derivative at
-    the centre by rounding is part of the deviation. ``image`` contains ``T(ball)``.
+    the centre by rounding is part of the deviation. ``image`` contains ``T(ball)``; it is worked out when asked for.
     """
 
     ball: Region
-    image: Region
+    locate: Callable[[], Region]
     J: LinearOperator
     deviation: Deviation
+
+    @property
+    def image(self) -> Region:
+        """A region that contains T(ball)."""
+        return self.locate()

@@ -93,7 +93,7 @@ class Operator:
 
     def linearize(self, ball: Ball | TokenBall) -> Linearization:
         """The derivative at the centre with a bound of how far it moves on the ball, and a ball that contains the image."""
-        return Linearization(ball, self.image(ball), self._jacobian(ball.center), Deviation(self._own_deviation(ball)))
+        return Linearization(ball, lambda: self.image(ball), self._jacobian(ball.center), Deviation(self._own_deviation(ball)))
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
         claim = self._claim("deviation", ball)
@@ -248,10 +248,6 @@ class Operator:
 
     def fuse(self, inner: Operator) -> Operator | None:
         """This map composed with ``inner`` as one operator, where both are linear; None otherwise."""
-        return None
-
-    def derivative_norm_proved(self, x: np.ndarray) -> Bound | None:
-        """A bound of |J| at x without chance, where this operator has a certificate of its own for large J; None otherwise."""
         return None
 
     # ---- what a composition asks of its innermost factor, and of token-wise factors outside of it ----

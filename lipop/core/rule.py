@@ -41,6 +41,9 @@ class Rule:
     strength : str
         What a leaf's certificate is worth: ``proved``, ``probable`` (its params hold ``seed`` and ``delta``), ``witnessed`` (the
         evaluation's own rounding is not covered) or ``estimated``.
+    procedure : callable or None
+        ``procedure(subject, claim, params)`` redoes a certificate that lives above the operators (a strategy's); None: the subject
+        redoes it.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Rule:
     accepts: Accepts
     grid: int = 53
     strength: str = "proved"
+    procedure: Callable[[Any, Claim, Mapping[str, Any]], float] | None = None
 
     @property
     def leaf(self) -> bool:
@@ -69,7 +73,7 @@ def rule(name: str, *, reference: str, accepts: Accepts) -> Callable[[Callable[.
     return register
 
 
-def leaf_rule(name: str, *, reference: str, grid: int, quantity: str, side: str, strength: str = "proved") -> str:
+def leaf_rule(name: str, *, reference: str, grid: int, quantity: str, side: str, strength: str = "proved", procedure: Callable[[Any, Claim, Mapping[str, Any]], float] | None = None) -> str:
     """Register a leaf rule and return its name; it accepts claims of one quantity and side, without premises."""
 
     def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
@@ -79,7 +83,7 @@ def leaf_rule(name: str, *, reference: str, grid: int, quantity: str, side: str,
             return f"it proves {side} bounds of {quantity}, not {claim.side} bounds of {claim.quantity}"
         return None
 
-    _add(Rule(name, None, reference, accepts, grid, strength))
+    _add(Rule(name, None, reference, accepts, grid, strength, procedure))
     return name
 
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lipop.core import norms as core_norms
+from lipop.core.algebra import Composition, Residual
 from lipop.core.bound import UPPER, Bound, Claim, Witness
 from lipop.core.digest import array_digest
 from lipop.core.enclosure import Enclosed, Stack, frobenius_up
@@ -516,6 +517,24 @@ def chain_at(whole: Operator, inner: Attention, outer: tuple[Operator, ...], x: 
     return remember(("chain", whole.digest, array_digest(x)), lambda: Chain.at(inner, outer, x, residual))
 
 
+def chain_of(op: Operator, x: np.ndarray) -> Chain | None:
+    """The chain that a composition (token-wise factors after attention) is at x; None if it is not of that form."""
+    if not isinstance(op, Composition) or not all(f.chains for f in op.factors[:-1]):
+        return None
+    inner, residual = op.factors[-1], False
+    if isinstance(inner, Residual):
+        inner, residual = inner.branch, True
+    if not isinstance(inner, _attention_class()):
+        return None
+    return chain_at(op, inner, op.factors[:-1], x, residual)
+
+
+def _attention_class() -> type:
+    from lipop.operators.attention import Attention
+
+    return Attention
+
+
 def linearize_chain(
     whole: Operator, inner: Attention, outer: tuple[Operator, ...], ball: Ball | TokenBall, residual: bool
 ) -> Linearization:
@@ -530,9 +549,9 @@ def linearize_chain(
     finite = math.isfinite(move.attention) and bool(np.isfinite(move.plain).all()) and bool(np.isfinite(move.out).all())
     if not finite:
         lost = unknown(claim, "the ball is so large that a normalisation layer's input may reach its centre, or a bound overflows")
-        return Linearization(ball, whole.image(ball), chain.J, Deviation(lost))
+        return Linearization(ball, lambda: whole.image(ball), chain.J, Deviation(lost))
     bounds = tuple(part.bound(ball) for part in parts)
     error = frobenius_up(chain.output.radius[:, None, :])
     reach = inflate(move.out + error, 4)
     image = TokenBall(chain.output.mid, dot_up(reach), reach)
-    return Linearization(ball, image, chain.J, Deviation(derive("deviation.chain@1", claim, bounds)))
+    return Linearization(ball, lambda: image, chain.J, Deviation(derive("deviation.chain@1", claim, bounds)))
