@@ -7,7 +7,6 @@ import time
 import numpy as np
 
 from lipop.certify import witness
-from lipop.certify.exhaustive import proved_norm
 from lipop.core.bound import Bound, Bracket, Claim
 from lipop.core.memo import memo
 from lipop.core.norms import derivative_norm, direction_bound, top_direction
@@ -40,7 +39,11 @@ def linearize(op: Operator, on: Region, effort: str, seed: int) -> Bound | None:
     if not deviation.known:
         return None
     rtol = {"quick": 1e-3, "tight": 1e-4, "exhaustive": 1e-4}[effort]
-    at = proved_norm(op, ball.center, seed=seed) if effort == "exhaustive" else None
+    at = None
+    if effort == "exhaustive":
+        from lipop.certify.exhaustive import proved_norm
+
+        at = proved_norm(op, ball.center, seed=seed)
     if at is None:
         at = derivative_norm(op, ball.center, J=near.J, rtol=rtol, seed=seed)
     return derive("linearize@1", Claim("lip", "upper", op.digest, on), (at, deviation))
