@@ -164,7 +164,9 @@ def _branch(name: str, branch: Operator, x: np.ndarray, radii: Sequence[float], 
         lip, dahlquist = _upper(branch, at, ball), _upper_dahlquist(branch, one_sided, ball)
         claim = Claim("lip", "upper", whole.digest, ball)
         by_rule = (
-            derive("residual@1", claim, (dahlquist, lip)) if lip.known and dahlquist.known else unknown(claim, "the branch's bounds are infinite")
+            derive("residual@1", claim, (dahlquist, lip))
+            if lip.known and dahlquist.known
+            else unknown(claim, "the branch's bounds are infinite")
         )
         out.append(
             BranchAnalysis(
@@ -185,7 +187,11 @@ def _branch(name: str, branch: Operator, x: np.ndarray, radii: Sequence[float], 
 def _upper_dahlquist(op: Operator, at: Bound, ball: Ball) -> Bound:
     claim = Claim("dahlquist", "upper", op.digest, ball)
     deviation = op.linearize(ball).deviation.norm()
-    return derive("linearize@1", claim, (at, deviation)) if deviation.known else unknown(claim, str(deviation.params["reason"]))
+    return (
+        derive("linearize@1", claim, (at, deviation))
+        if deviation.known
+        else unknown(claim, str(deviation.params["reason"]))
+    )
 
 
 def _top_symmetric(J: LinearOperator, seed: int) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Certificates without chance for large derivatives: a block's Jacobian by deflation (theorem D, ``certify.deflation``)."""
+"""Certificates without chance for large derivatives: a block's Jacobian by deflation (theorem D,
+``certify.deflation``)."""
 
 from __future__ import annotations
 
@@ -27,13 +28,20 @@ def _redo(subject: Any, claim: Claim, params: Mapping[str, Any]) -> float:
     chain = chain_of(subject, claim.region.center)
     if chain is None:
         raise ProofError(f"{subject!r} is not a chain behind attention")
-    factors = remember(("block factors", subject.digest, array_digest(claim.region.center)), lambda: block_factors(chain))
-    return deflation_upper(factors, rank=int(params["rank"]), sweeps=int(params["sweeps"]), seed=int(params["seed"])).upper
+    factors = remember(
+        ("block factors", subject.digest, array_digest(claim.region.center)), lambda: block_factors(chain)
+    )
+    return deflation_upper(
+        factors, rank=int(params["rank"]), sweeps=int(params["sweeps"]), seed=int(params["seed"])
+    ).upper
 
 
 NORM_DEFLATION = leaf_rule(
     "norm.deflation@1",
-    reference="theorem D (deflation): a few top singular vectors, a loose certificate for the rest, an r x r pencil; rounding and the factors' errors included",
+    reference=(
+        "theorem D (deflation): a few top singular vectors, a loose certificate for the rest, an r x r "
+        "pencil; rounding and the factors' errors included"
+    ),
     grid=24,
     quantity="op_norm",
     side=UPPER,
@@ -80,7 +88,10 @@ def block_factors(chain: Chain) -> BlockFactors:
     cov = Stack.of((cov * f.c).transpose(1, 0, 2, 3).reshape(tokens * heads, dk, dk))
     wq = Stack(np.tile(f.Wq, (tokens, 1, 1)), np.zeros(tokens * heads))
     x = cov @ wq
-    stacked = Stack(x.mid.reshape(tokens, heads * dk, d), inflate(np.sqrt((x.err.reshape(tokens, heads) ** 2).sum(axis=1)), heads + 4))
+    stacked = Stack(
+        x.mid.reshape(tokens, heads * dk, d),
+        inflate(np.sqrt((x.err.reshape(tokens, heads) ** 2).sum(axis=1)), heads + 4),
+    )
     flat = np.ascontiguousarray(f.O.transpose(1, 0, 2)).reshape(d, heads * dk)
     query = Stack.exact(flat) @ stacked
     F = B @ (query + Stack.exact(np.eye(d))) if chain.residual else B @ query
@@ -99,5 +110,3 @@ def block_factors(chain: Chain) -> BlockFactors:
         da=frobenius_up(np.ascontiguousarray(f.a.radius)[..., None, :]),
         Wv=f.Wv,
     )
-
-

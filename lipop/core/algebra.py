@@ -1,4 +1,5 @@
-"""Combinations of operators: composition, sum, scaling, power, restriction, relaxation, the residual map, the identity."""
+"""Combinations of operators: composition, sum, scaling, power, restriction, relaxation, the residual map, the
+identity."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from lipop.core.norms import derivative_norm
 from lipop.core.operator import Operator
 from lipop.core.region import Ball, Everywhere, Region, TokenBall, as_ball
 from lipop.core.rounding import UNIT
-from lipop.core.rule import derive, least, leaf, parts_digest, unknown
+from lipop.core.rule import derive, leaf, least, parts_digest, unknown
 from lipop.core.space import Space
 from lipop.errors import DomainError, NormMismatch, RegionError, ShapeError
 
@@ -130,7 +131,7 @@ class Composition(_Combined):
                 return known
         inner: Operator = self.factors[-1]
         g = inner.linearize(ball)
-        for i in range(len(self.factors) - 2, -1, -1):
+        for i in reversed(range(len(self.factors) - 1)):
             g = _extend(self.factors[i], inner, g)
             inner = Composition(self.factors[i:])
         return g
@@ -148,15 +149,15 @@ class Composition(_Combined):
                 region = _locate(op, region, images)
         bad = next((b for b in bounds if not b.known), None)
         if bad is not None:
-            return unknown(self._claim("lip", on), str(bad.params["reason"]))
-        return derive("compose@1", self._claim("lip", on), (*bounds, *images), groups=[g for _, g in groups])
+            return unknown(self.claim("lip", on), str(bad.params["reason"]))
+        return derive("compose@1", self.claim("lip", on), (*bounds, *images), groups=[g for _, g in groups])
 
     def expansion(self, on: Region | None = None) -> Bound:
         """Product of the factors' lower Lipschitz constants on the whole space."""
         on = self._region(on)
         groups = self._groups()
         parts = tuple(op.expansion() for op, _ in reversed(groups))
-        return derive("compose@1", self._claim("expansion", on, LOWER), parts, groups=[g for _, g in groups])
+        return derive("compose@1", self.claim("expansion", on, LOWER), parts, groups=[g for _, g in groups])
 
     def _groups(self) -> list[tuple[Operator, list[str]]]:
         """The factors, neighbouring linear ones multiplied out, each with the digests of the factors it stands for."""
@@ -188,13 +189,15 @@ def _locate(op: Operator, region: Region, images: list[Bound]) -> Region:
 def _extend(f: Operator, inner: Operator, g: Linearization) -> Linearization:
     """The linearisation of ``f o inner`` from that of ``inner``, by the product rule."""
     whole = compose(f, inner)
-    claim = whole._claim("deviation", g.ball)
+    claim = whole.claim("deviation", g.ball)
     center = inner(g.ball.center)
     region = as_ball(g.image)
     if region is None:
         lost = unknown(claim, f"the image of {inner!r} is not known")
         return Linearization(g.ball, Everywhere, f.derivative(center) @ g.J, Deviation(lost))
-    located = leaf(rules.IMAGE_OWN, inner._claim("image", g.ball), region.radius, inner, center=array_digest(region.center))
+    located = leaf(
+        rules.IMAGE_OWN, inner.claim("image", g.ball), region.radius, inner, center=array_digest(region.center)
+    )
     outer = f.linearize(Ball(region.center, located.value))
     parts = (
         derivative_norm(f, region.center, J=outer.J),
@@ -221,10 +224,13 @@ def compose(outer: Operator, inner: Operator) -> Composition:
         If the spaces do not meet.
     """
     if not outer.domain.meets(inner.codomain):
-        raise ShapeError(f"cannot compose: {outer!r} takes {outer.domain.shape}, {inner!r} gives {inner.codomain.shape}")
+        raise ShapeError(
+            f"cannot compose: {outer!r} takes {outer.domain.shape}, {inner!r} gives {inner.codomain.shape}"
+        )
     if outer.domain.norm != inner.codomain.norm:
         raise NormMismatch(
-            f"cannot compose: {outer!r} measures in {outer.domain.norm}, {inner!r} gives {inner.codomain.norm}; put a NormChange between"
+            f"cannot compose: {outer!r} measures in {outer.domain.norm}, {inner!r} gives "
+            f"{inner.codomain.norm}; put a NormChange between"
         )
     left = outer.factors if isinstance(outer, Composition) else (outer,)
     right = inner.factors if isinstance(inner, Composition) else (inner,)
@@ -283,22 +289,22 @@ class Sum(_Combined):
         return out
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
-        return _all("sum@1", self._claim("deviation", ball), [t.linearize(ball).deviation.norm() for t in self.terms])
+        return _all("sum@1", self.claim("deviation", ball), [t.linearize(ball).deviation.norm() for t in self.terms])
 
     def lip(self, on: Region | None = None) -> Bound:
         """Sum of the terms' constants."""
         on = self._region(on)
-        return _all("sum@1", self._claim("lip", on), [t.lip(on) for t in self.terms])
+        return _all("sum@1", self.claim("lip", on), [t.lip(on) for t in self.terms])
 
     def dahlquist(self, on: Region | None = None) -> Bound:
         """Sum of the terms' Dahlquist constants."""
         on = self._region(on)
-        return _all("sum@1", self._claim("dahlquist", on), [t.dahlquist(on) for t in self.terms])
+        return _all("sum@1", self.claim("dahlquist", on), [t.dahlquist(on) for t in self.terms])
 
     def smoothness(self, on: Region | None = None) -> Bound:
         """Sum of the terms' smoothness constants."""
         on = self._region(on)
-        return _all("sum@1", self._claim("smoothness", on), [t.smoothness(on) for t in self.terms])
+        return _all("sum@1", self.claim("smoothness", on), [t.smoothness(on) for t in self.terms])
 
     def __repr__(self) -> str:
         return "(" + " + ".join(repr(t) for t in self.terms) + ")"
@@ -343,29 +349,29 @@ class Scale(_Combined):
         return self.c * self.inner.derivative(x)
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
-        return _all("scale@1", self._claim("deviation", ball), [self.inner.linearize(ball).deviation.norm()], c=self.c)
+        return _all("scale@1", self.claim("deviation", ball), [self.inner.linearize(ball).deviation.norm()], c=self.c)
 
     def lip(self, on: Region | None = None) -> Bound:
         """|c| Lip."""
         on = self._region(on)
-        return _all("scale@1", self._claim("lip", on), [self.inner.lip(on)], c=self.c)
+        return _all("scale@1", self.claim("lip", on), [self.inner.lip(on)], c=self.c)
 
     def dahlquist(self, on: Region | None = None) -> Bound:
         """c times the Dahlquist constant for c >= 0, else |c| Lip."""
         on = self._region(on)
         if self.c >= 0:
-            return _all("scale@1", self._claim("dahlquist", on), [self.inner.dahlquist(on)], c=self.c)
-        return _all("dahlquist.lip@1", self._claim("dahlquist", on), [self.lip(on)])
+            return _all("scale@1", self.claim("dahlquist", on), [self.inner.dahlquist(on)], c=self.c)
+        return _all("dahlquist.lip@1", self.claim("dahlquist", on), [self.lip(on)])
 
     def expansion(self, on: Region | None = None) -> Bound:
         """|c| times the expansion."""
         on = self._region(on)
-        return derive("scale@1", self._claim("expansion", on, LOWER), (self.inner.expansion(on),), c=self.c)
+        return derive("scale@1", self.claim("expansion", on, LOWER), (self.inner.expansion(on),), c=self.c)
 
     def smoothness(self, on: Region | None = None) -> Bound:
         """|c| times the smoothness."""
         on = self._region(on)
-        return _all("scale@1", self._claim("smoothness", on), [self.inner.smoothness(on)], c=self.c)
+        return _all("scale@1", self.claim("smoothness", on), [self.inner.smoothness(on)], c=self.c)
 
     def __repr__(self) -> str:
         return f"{self.c:g} * {self.inner!r}"
@@ -408,13 +414,17 @@ class Power(_Combined):
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
         bound = self._unrolled().linearize(ball).deviation.norm()
-        claim = self._claim("deviation", ball)
-        return derive("unroll@1", claim, (bound,), n=self.n, inner=self.inner.digest) if bound.known else unknown(claim, str(bound.params["reason"]))
+        claim = self.claim("deviation", ball)
+        return (
+            derive("unroll@1", claim, (bound,), n=self.n, inner=self.inner.digest)
+            if bound.known
+            else unknown(claim, str(bound.params["reason"]))
+        )
 
     def lip(self, on: Region | None = None) -> Bound:
         """Lip(T)^n on the whole space; on a region the iterated images are used (a region need not map into itself)."""
         on = self._region(on)
-        claim = self._claim("lip", on)
+        claim = self.claim("lip", on)
         everywhere = self.inner.lip()
         candidates = [derive("power@1", claim, (everywhere,), n=self.n)] if everywhere.known else []
         if not isinstance(on, Everywhere) and self.n <= 64:
@@ -425,7 +435,7 @@ class Power(_Combined):
 
     def expansion(self, on: Region | None = None) -> Bound:
         """expansion(T)^n on the whole space."""
-        return derive("power@1", self._claim("expansion", self._region(on), LOWER), (self.inner.expansion(),), n=self.n)
+        return derive("power@1", self.claim("expansion", self._region(on), LOWER), (self.inner.expansion(),), n=self.n)
 
     def _unrolled(self) -> Operator:
         out = self.inner
@@ -514,12 +524,14 @@ class Residual(_Combined):
         return self.branch.chains
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
-        return _all("deviation.residual@1", self._claim("deviation", ball), [self.branch.linearize(ball).deviation.norm()])
+        return _all(
+            "deviation.residual@1", self.claim("deviation", ball), [self.branch.linearize(ball).deviation.norm()]
+        )
 
     def lip(self, on: Region | None = None) -> Bound:
         """min(1 + L, sqrt(1 + 2a + L^2))."""
         on = self._region(on)
-        claim = self._claim("lip", on)
+        claim = self.claim("lip", on)
         lip = self.branch.lip(on)
         if not lip.known:
             return unknown(claim, str(lip.params["reason"]))
@@ -532,12 +544,12 @@ class Residual(_Combined):
     def dahlquist(self, on: Region | None = None) -> Bound:
         """1 + the branch's Dahlquist constant."""
         on = self._region(on)
-        return _all("residual.dahlquist@1", self._claim("dahlquist", on), [self.branch.dahlquist(on)])
+        return _all("residual.dahlquist@1", self.claim("dahlquist", on), [self.branch.dahlquist(on)])
 
     def expansion(self, on: Region | None = None) -> Bound:
         """max(1 - L, 0)."""
         on = self._region(on)
-        claim = self._claim("expansion", on, LOWER)
+        claim = self.claim("expansion", on, LOWER)
         lip = self.branch.lip(on)
         if not lip.known:
             return derive("expansion.trivial@1", claim)
@@ -546,7 +558,7 @@ class Residual(_Combined):
     def smoothness(self, on: Region | None = None) -> Bound:
         """The branch's smoothness."""
         on = self._region(on)
-        return _all("smoothness.residual@1", self._claim("smoothness", on), [self.branch.smoothness(on)])
+        return _all("smoothness.residual@1", self.claim("smoothness", on), [self.branch.smoothness(on)])
 
     def __repr__(self) -> str:
         return f"residual({self.branch!r})"
@@ -602,7 +614,7 @@ class Relax(_Combined):
     def lip(self, on: Region | None = None) -> Bound:
         """|1 - alpha| + |alpha| Lip."""
         on = self._region(on)
-        return _all("relax@1", self._claim("lip", on), [self.inner.lip(on)], alpha=self.alpha)
+        return _all("relax@1", self.claim("lip", on), [self.inner.lip(on)], alpha=self.alpha)
 
     def __repr__(self) -> str:
         return f"relax({self.inner!r}, {self.alpha:g})"
@@ -655,7 +667,7 @@ class Restriction(_Combined):
         return on if self.region.encloses(on) else self.region
 
     def _of(self, bound: Bound, on: Region) -> Bound:
-        claim = self._claim(bound.claim.quantity, on, bound.claim.side)
+        claim = self.claim(bound.claim.quantity, on, bound.claim.side)
         if not bound.known:
             return unknown(claim, str(bound.params["reason"]))
         return derive("restrict@1", claim, (bound,), region=self.region.digest)
@@ -718,9 +730,12 @@ class NormChange(Operator):
         size, width = math.prod(shape), shape[-1]
         tokens = size // width
         square = {
-            ("l2", "2inf"): 1, ("2inf", "l2"): tokens, ("l2", "linf"): 1, ("linf", "l2"): size, ("l1", "l2"): 1, ("l2", "l1"): size,
-            ("l1", "linf"): 1, ("linf", "l1"): size * size, ("l1", "2inf"): 1, ("2inf", "l1"): size * tokens,
-            ("2inf", "linf"): 1, ("linf", "2inf"): width,
-        }.get((self.domain.norm, self.codomain.norm), 1)  # fmt: skip
+            ("2inf", "l2"): tokens,
+            ("linf", "l2"): size,
+            ("l2", "l1"): size,
+            ("linf", "l1"): size * size,
+            ("2inf", "l1"): size * tokens,
+            ("linf", "2inf"): width,
+        }.get((self.domain.norm, self.codomain.norm), 1)
         root = math.isqrt(square)
         return float(root) if root * root == square else math.sqrt(square) * (1 + 2 * UNIT)

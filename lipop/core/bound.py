@@ -1,4 +1,5 @@
-"""A number that carries its proof: Claim (what it bounds), Evidence (how surely), Bound (both, with rule and premises), Bracket."""
+"""A number that carries its proof: Claim (what it bounds), Evidence (how surely), Bound (both, with rule and
+premises), Bracket."""
 
 from __future__ import annotations
 
@@ -37,9 +38,9 @@ class Claim:
     Parameters
     ----------
     quantity : str
-        ``lip``, ``dahlquist`` (one-sided Lipschitz constant), ``expansion`` (lower Lipschitz constant), ``smoothness`` (Lip of the
-        derivative), ``op_norm`` (of a matrix, or of the derivative at a point), ``deviation`` (``sup |DT(x) - DT(x0)|``),
-        ``distance``, or ``image`` (radius of a ball that contains ``T(region)``).
+        ``lip``, ``dahlquist`` (one-sided Lipschitz constant), ``expansion`` (lower Lipschitz constant), ``smoothness``
+        (Lip of the derivative), ``op_norm`` (of a matrix, or of the derivative at a point), ``deviation`` (``sup
+        |DT(x) - DT(x0)|``), ``distance``, or ``image`` (radius of a ball that contains ``T(region)``).
     side : str
         ``upper`` or ``lower``.
     operator : str
@@ -153,7 +154,8 @@ class Witness:
 class Bound:
     """A one-sided bound with its claim, evidence, rule and premises.
 
-    ``value`` is float64, rounded outward. ``unknown`` bounds are infinite (upper) or zero or minus infinity (lower) and say why.
+    ``value`` is float64, rounded outward. ``unknown`` bounds are infinite (upper) or zero or minus infinity (lower)
+    and say why.
     """
 
     value: float
@@ -232,7 +234,13 @@ class Bound:
         return f"{self.claim.quantity} {sign} {self.value:.6g} ({self.status.lower()})"
 
 
-_LABELS = {"lip": "Lip", "op_norm": "|DT|", "dahlquist": "dahlquist", "expansion": "expansion", "smoothness": "smoothness"}
+_LABELS = {
+    "lip": "Lip",
+    "op_norm": "|DT|",
+    "dahlquist": "dahlquist",
+    "expansion": "expansion",
+    "smoothness": "smoothness",
+}
 
 
 @dataclass(frozen=True, eq=False)

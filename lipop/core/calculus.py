@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from lipop.core import formula
@@ -11,11 +12,14 @@ from lipop.core.digest import array_digest
 from lipop.core.region import Ball, Everywhere, TokenBall
 from lipop.core.rule import Accepts, covers, leaf_rule, parts_digest, rule, same_operator
 
-# ---- leaves that any operator or matrix can redo -----------------------------------------------------------------------------
+# ---- leaves that any operator or matrix can redo -------------------------------------------------------------------
 
 NORM_UPPER = leaf_rule(
     "norm.cholesky@1",
-    reference="verified Cholesky factorisation of s^2 I - A^T A (Rump 2006; Higham 2002, ch. 10), rounding and the matrix's own error included",
+    reference=(
+        "verified Cholesky factorisation of s^2 I - A^T A (Rump 2006; Higham 2002, ch. 10), rounding and "
+        "the matrix's own error included"
+    ),
     grid=30,
     quantity="op_norm",
     side=UPPER,
@@ -44,14 +48,20 @@ NORM_DENSE = leaf_rule(
 )
 SYMMAX_UPPER = leaf_rule(
     "symmax.cholesky@1",
-    reference="verified Cholesky factorisation of s I - (A + A^T)/2; for a linear map the largest eigenvalue is the Dahlquist constant",
+    reference=(
+        "verified Cholesky factorisation of s I - (A + A^T)/2; for a linear map the largest eigenvalue is"
+        " the Dahlquist constant"
+    ),
     grid=30,
     quantity="dahlquist",
     side=UPPER,
 )
 LIP_DIRECTION = leaf_rule(
     "lip.direction@1",
-    reference="|J v| / |v| at a point, less product rounding and the distance of J from the true derivative: a derivative norm is a lower bound of Lip on any region around the point",
+    reference=(
+        "|J v| / |v| at a point, less product rounding and the distance of J from the true derivative: a "
+        "derivative norm is a lower bound of Lip on any region around the point"
+    ),
     grid=36,
     quantity="lip",
     side=LOWER,
@@ -80,17 +90,32 @@ LIP_PAIR_FLOAT = leaf_rule(
     strength="witnessed",
 )
 LIP_OWN = leaf_rule(
-    "lip.own@1", reference="the operator's own bound on this region; see its docstring", grid=30, quantity="lip", side=UPPER
+    "lip.own@1",
+    reference="the operator's own bound on this region; see its docstring",
+    grid=30,
+    quantity="lip",
+    side=UPPER,
 )
 LIP_CLAIMED = leaf_rule(
-    "lip.claimed@1", reference="a value that the user states, without proof", grid=53, quantity="lip", side=UPPER, strength="estimated"
+    "lip.claimed@1",
+    reference="a value that the user states, without proof",
+    grid=53,
+    quantity="lip",
+    side=UPPER,
+    strength="estimated",
 )
 DAHLQUIST_OWN = leaf_rule(
-    "dahlquist.own@1", reference="the operator's own bound on this region; see its docstring", grid=30, quantity="dahlquist", side=UPPER
+    "dahlquist.own@1",
+    reference="the operator's own bound on this region; see its docstring",
+    grid=30,
+    quantity="dahlquist",
+    side=UPPER,
 )
 DAHLQUIST_PROBABLE = leaf_rule(
     "dahlquist.lanczos@1",
-    reference="a-posteriori Lanczos bound (Hochstenbach 2013) of the largest eigenvalue of the derivative's symmetric part",
+    reference=(
+        "a-posteriori Lanczos bound (Hochstenbach 2013) of the largest eigenvalue of the derivative's symmetric part"
+    ),
     grid=22,
     quantity="dahlquist",
     side=UPPER,
@@ -112,21 +137,34 @@ DAHLQUIST_DIRECTION_FLOAT = leaf_rule(
     strength="witnessed",
 )
 EXPANSION_OWN = leaf_rule(
-    "expansion.own@1", reference="the operator's own bound on this region; see its docstring", grid=30, quantity="expansion", side=LOWER
+    "expansion.own@1",
+    reference="the operator's own bound on this region; see its docstring",
+    grid=30,
+    quantity="expansion",
+    side=LOWER,
 )
 SMOOTHNESS_OWN = leaf_rule(
-    "smoothness.own@1", reference="the operator's own bound on this region; see its docstring", grid=30, quantity="smoothness", side=UPPER
+    "smoothness.own@1",
+    reference="the operator's own bound on this region; see its docstring",
+    grid=30,
+    quantity="smoothness",
+    side=UPPER,
 )
 DEVIATION_OWN = leaf_rule(
     "deviation.own@1",
-    reference="the operator's own bound of sup |DT(x) - J| on the ball, rounding of J's factors included; see its docstring",
+    reference=(
+        "the operator's own bound of sup |DT(x) - J| on the ball, rounding of J's factors included; see its docstring"
+    ),
     grid=24,
     quantity="deviation",
     side=UPPER,
 )
 IMAGE_OWN = leaf_rule(
     "image.own@1",
-    reference="radius, around the computed centre, of a ball that contains T(region): from row norms of the linearisation (C4) or the operator's own rule",
+    reference=(
+        "radius, around the computed centre, of a ball that contains T(region): from row norms of the "
+        "linearisation (C4) or the operator's own rule"
+    ),
     grid=24,
     quantity="image",
     side=UPPER,
@@ -140,7 +178,7 @@ FORWARD = leaf_rule(
 )
 
 
-# ---- composition -----------------------------------------------------------------------------------------------------------
+# ---- composition ---------------------------------------------------------------------------------------------------
 
 
 def _locates(image: Bound, inner: Claim, outer: Claim) -> bool:
@@ -171,7 +209,7 @@ def _compose_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[
         return "the innermost premise holds on a region that does not contain the claim's"
     if lips[0].claim.norm_in != claim.norm_in or lips[-1].claim.norm_out != claim.norm_out:
         return "the norms at the ends differ"
-    for inner, outer in zip(lips, lips[1:], strict=False):
+    for inner, outer in pairwise(lips):
         if inner.claim.norm_out != outer.claim.norm_in:
             return "two factors meet in different norms"
         if inner.claim.side != claim.side or outer.claim.side != claim.side:
@@ -185,8 +223,8 @@ def _compose_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[
 
 @rule("compose@1", reference="Lip(f o g; K) <= Lip(f; g(K)) Lip(g; K)", accepts=_compose_accepts)
 def compose(*values: Any, groups: list[list[str]]) -> Any:
-    """Product of the constants of the factors, or groups of linear factors multiplied out (outermost first in ``groups``); the
-    premises that follow the constants only locate images."""
+    """Product of the constants of the factors, or groups of linear factors multiplied out (outermost first in
+    ``groups``); the premises that follow the constants only locate images."""
     out = values[0]
     for v in values[1 : len(groups)]:
         out = out * v
@@ -215,7 +253,7 @@ def image_ball(lip: Any, forward: Any, radius: Any, center: str) -> Any:
     return lip * radius + forward
 
 
-# ---- sums, scalings, residuals ----------------------------------------------------------------------------------------------
+# ---- sums, scalings, residuals -------------------------------------------------------------------------------------
 
 
 def _parts_accepts(kind: str) -> Accepts:
@@ -238,7 +276,9 @@ def _unroll_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[s
     if len(premises) != 1 or premises[0].claim.quantity != claim.quantity or premises[0].claim.side != claim.side:
         return "one premise on the same quantity is needed"
     n, inner = params["n"], params["inner"]
-    if claim.operator != parts_digest("power", [str(n), inner]) or premises[0].claim.operator != parts_digest("compose", [inner] * n):
+    if claim.operator != parts_digest("power", [str(n), inner]) or premises[0].claim.operator != parts_digest(
+        "compose", [inner] * n
+    ):
         return "the premise is not about the composition written out"
     return None if covers(premises[0].claim, claim.region) else "the premise holds on a smaller region"
 
@@ -255,7 +295,11 @@ def _restrict_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping
     p = premises[0].claim
     if claim.operator != parts_digest("restrict", [params["region"], p.operator]):
         return "the premise speaks about another operator"
-    return None if covers(p, claim.region) or p.region.digest == params["region"] else "the premise holds on a smaller region"
+    return (
+        None
+        if covers(p, claim.region) or p.region.digest == params["region"]
+        else "the premise holds on a smaller region"
+    )
 
 
 @rule("restrict@1", reference="on a region only that region's pairs count", accepts=_restrict_accepts)
@@ -264,13 +308,23 @@ def restrict(value: Any, region: str) -> Any:
     return value
 
 
-@rule("smoothness.residual@1", reference="the identity has a constant derivative", accepts=lambda c, p, q: _residual_accepts("smoothness")(c, p, q) if c.quantity == "smoothness" else "it bounds smoothness")
+@rule(
+    "smoothness.residual@1",
+    reference="the identity has a constant derivative",
+    accepts=lambda c, p, q: (
+        _residual_accepts("smoothness")(c, p, q) if c.quantity == "smoothness" else "it bounds smoothness"
+    ),
+)
 def smoothness_residual(smoothness: Any) -> Any:
     """The branch's smoothness."""
     return smoothness
 
 
-@rule("sum@1", reference="Lip(f + g) <= Lip f + Lip g; Dahlquist constants and smoothness add as well", accepts=_parts_accepts("sum"))
+@rule(
+    "sum@1",
+    reference="Lip(f + g) <= Lip f + Lip g; Dahlquist constants and smoothness add as well",
+    accepts=_parts_accepts("sum"),
+)
 def total(*values: Any) -> Any:
     """Sum of the parts' constants."""
     out = values[0]
@@ -285,12 +339,20 @@ def _scale_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[st
     p = premises[0].claim
     if claim.operator != parts_digest("scale", [params["c"].hex(), p.operator]):
         return "the part is not that of the claim's operator"
-    if (p.quantity, p.side) != (claim.quantity, claim.side) or claim.quantity == "dahlquist" and params["c"] < 0:
+    if (p.quantity, p.side) != (claim.quantity, claim.side) or (claim.quantity == "dahlquist" and params["c"] < 0):
         return "the premise bounds something else"
-    return None if covers(p, claim.region) and (p.norm_in, p.norm_out) == (claim.norm_in, claim.norm_out) else "region or norms differ"
+    return (
+        None
+        if covers(p, claim.region) and (p.norm_in, p.norm_out) == (claim.norm_in, claim.norm_out)
+        else "region or norms differ"
+    )
 
 
-@rule("scale@1", reference="Lip(c f) = |c| Lip f; expansion and, for c >= 0, the Dahlquist constant as well", accepts=_scale_accepts)
+@rule(
+    "scale@1",
+    reference="Lip(c f) = |c| Lip f; expansion and, for c >= 0, the Dahlquist constant as well",
+    accepts=_scale_accepts,
+)
 def scale(value: Any, c: Any) -> Any:
     """|c| times the constant."""
     return formula.absolute(c) * value
@@ -324,7 +386,10 @@ def residual_sum(lip: Any) -> Any:
 
 @rule(
     "residual@1",
-    reference="|x - y + Fx - Fy|^2 <= (1 + 2 a + L^2)|x - y|^2, a the Dahlquist constant and L the Lipschitz constant of F (expand the square)",
+    reference=(
+        "|x - y + Fx - Fy|^2 <= (1 + 2 a + L^2)|x - y|^2, a the Dahlquist constant and L the Lipschitz "
+        "constant of F (expand the square)"
+    ),
     accepts=lambda c, p, q: _residual_accepts("dahlquist", "lip")(c, p, q) if c.quantity == "lip" else "it bounds Lip",
 )
 def residual(dahlquist: Any, lip: Any) -> Any:
@@ -335,7 +400,9 @@ def residual(dahlquist: Any, lip: Any) -> Any:
 @rule(
     "residual.dahlquist@1",
     reference="<x - y + Fx - Fy, x - y> <= (1 + a)|x - y|^2",
-    accepts=lambda c, p, q: _residual_accepts("dahlquist")(c, p, q) if c.quantity == "dahlquist" else "it bounds Dahlquist constants",
+    accepts=lambda c, p, q: (
+        _residual_accepts("dahlquist")(c, p, q) if c.quantity == "dahlquist" else "it bounds Dahlquist constants"
+    ),
 )
 def residual_dahlquist(dahlquist: Any) -> Any:
     """1 + a."""
@@ -345,7 +412,11 @@ def residual_dahlquist(dahlquist: Any) -> Any:
 @rule(
     "residual.expansion@1",
     reference="|x - y + Fx - Fy| >= (1 - Lip F)|x - y|",
-    accepts=lambda c, p, q: _residual_accepts("lip")(c, p, q) if (c.quantity, c.side) == ("expansion", LOWER) else "it bounds expansion from below",
+    accepts=lambda c, p, q: (
+        _residual_accepts("lip")(c, p, q)
+        if (c.quantity, c.side) == ("expansion", LOWER)
+        else "it bounds expansion from below"
+    ),
 )
 def residual_expansion(lip: Any) -> Any:
     """max(1 - L, 0)."""
@@ -373,7 +444,11 @@ def _power_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[st
     p = premises[0].claim
     if claim.operator != parts_digest("power", [str(params["n"]), p.operator]):
         return "the premise speaks about another operator"
-    return None if isinstance(p.region, Everywhere) else "the premise must hold everywhere (a region need not map into itself)"
+    return (
+        None
+        if isinstance(p.region, Everywhere)
+        else "the premise must hold everywhere (a region need not map into itself)"
+    )
 
 
 @rule("power@1", reference="Lip(T^n) <= Lip(T)^n on the whole space", accepts=_power_accepts)
@@ -382,14 +457,20 @@ def power(value: Any, n: int) -> Any:
     return value**n
 
 
-# ---- linearisation ----------------------------------------------------------------------------------------------------------
+# ---- linearisation -------------------------------------------------------------------------------------------------
 
 
 def _linearize_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
     if [p.claim.quantity for p in premises] != ["op_norm" if claim.quantity == "lip" else claim.quantity, "deviation"]:
         return "premises are the derivative at the centre and the deviation on the ball"
     at, dev = (p.claim for p in premises)
-    if at.operator != claim.operator or dev.operator != claim.operator or claim.side != UPPER or at.side != UPPER or dev.side != UPPER:
+    if (
+        at.operator != claim.operator
+        or dev.operator != claim.operator
+        or claim.side != UPPER
+        or at.side != UPPER
+        or dev.side != UPPER
+    ):
         return "a premise speaks about another operator or side"
     point, ball = at.region, dev.region
     if not isinstance(point, Ball) or point.radius != 0 or not isinstance(ball, Ball | TokenBall):
@@ -401,7 +482,10 @@ def _linearize_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mappin
 
 @rule(
     "linearize@1",
-    reference="mean value inequality on a convex ball: Lip <= |J| + sup |DT(x) - J|; the same with the largest eigenvalue of sym J for Dahlquist constants",
+    reference=(
+        "mean value inequality on a convex ball: Lip <= |J| + sup |DT(x) - J|; the same with the largest "
+        "eigenvalue of sym J for Dahlquist constants"
+    ),
     accepts=_linearize_accepts,
 )
 def linearize(at: Any, deviation: Any) -> Any:
@@ -463,7 +547,10 @@ def _deviation_parts_accepts(kind: str, least: int) -> Accepts:
         extra = [params["c"].hex()] if kind == "scale" else []
         if claim.operator != parts_digest(kind, [*extra, *(p.claim.operator for p in premises)]):
             return "the parts are not those of the claim's operator"
-        good = all(p.claim.quantity == "deviation" and p.claim.side == UPPER and covers(p.claim, claim.region) for p in premises)
+        good = all(
+            p.claim.quantity == "deviation" and p.claim.side == UPPER and covers(p.claim, claim.region)
+            for p in premises
+        )
         return None if good else "a premise is not a deviation on a region that contains the claim's"
 
     return accepts
@@ -475,7 +562,11 @@ def deviation_residual(deviation: Any) -> Any:
     return deviation
 
 
-@rule("dahlquist.lip@1", reference="<Tx - Ty, x - y> <= Lip |x - y|^2 (Cauchy-Schwarz)", accepts=same_operator("lip", gives="dahlquist"))
+@rule(
+    "dahlquist.lip@1",
+    reference="<Tx - Ty, x - y> <= Lip |x - y|^2 (Cauchy-Schwarz)",
+    accepts=same_operator("lip", gives="dahlquist"),
+)
 def dahlquist_of_lip(lip: Any) -> Any:
     """The Lipschitz constant itself."""
     return lip
@@ -484,11 +575,12 @@ def dahlquist_of_lip(lip: Any) -> Any:
 @rule(
     "expansion.trivial@1",
     reference="a lower Lipschitz constant is never negative",
-    accepts=lambda claim, premises, params: None if (claim.quantity, claim.side) == ("expansion", LOWER) and not premises else "it gives expansion >= 0",
+    accepts=lambda claim, premises, params: (
+        None if (claim.quantity, claim.side) == ("expansion", LOWER) and not premises else "it gives expansion >= 0"
+    ),
 )
 def expansion_trivial() -> Any:
     """0."""
     import flint
 
     return flint.arb(0)
-

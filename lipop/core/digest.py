@@ -17,7 +17,7 @@ def array_digest(x: np.ndarray) -> str:
     """
     x = np.ascontiguousarray(x)
     h = hashlib.sha256(f"{x.dtype.str}{list(x.shape)}".encode())
-    h.update(memoryview(x).cast("B") if x.size else b"")
+    h.update(x.data if x.size else b"")
     return h.hexdigest()
 
 
@@ -42,7 +42,7 @@ def hexed(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return {"sha256": array_digest(value), "shape": list(value.shape), "dtype": value.dtype.str}
     if isinstance(value, list | tuple):
-        return [hexed(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        return [hexed(v) for v in value]
     if isinstance(value, dict):
-        return {str(k): hexed(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return {str(k): hexed(v) for k, v in value.items()}
     raise TypeError(f"cannot put a {type(value).__name__} into a digest")

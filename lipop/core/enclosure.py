@@ -1,8 +1,9 @@
 """Arrays with a rigorous error: every float64 value together with a bound of its distance from the true one.
 
-``Enclosed(mid, err)`` says that the true array lies within ``err`` of ``mid`` entry by entry. ``Stack(mid, err)`` holds matrices, each
-within ``err`` of the true one in the Frobenius norm: cheap where only norms matter. Errors of products follow the standard model
-(Higham 2002, section 3.5): ``|fl(AB) - AB| <= gamma_k |A||B|`` for inner length k, whatever the order of summation.
+``Enclosed(mid, err)`` says that the true array lies within ``err`` of ``mid`` entry by entry. ``Stack(mid, err)``
+holds matrices, each within ``err`` of the true one in the Frobenius norm: cheap where only norms matter. Errors of
+products follow the standard model (Higham 2002, section 3.5): ``|fl(AB) - AB| <= gamma_k |A||B|`` for inner length k,
+whatever the order of summation.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ class Enclosed:
         return Enclosed(np.where(np.isfinite(mid), mid, 0.0), np.where(np.isfinite(mid), _up(err), np.inf))
 
     def __matmul__(self, other: Any) -> Enclosed:
-        """Matrix product of the last two axes, with the a-priori error ``gamma_k |A||B|`` and both errors propagated."""
+        """Matrix product of the last two axes, with the a-priori error ``gamma_k |A||B|`` and both errors
+        propagated."""
         o = _wrap(other)
         if self.mid.shape[-1] != o.mid.shape[-2]:
             raise ShapeError(f"cannot multiply {self.mid.shape} by {o.mid.shape}")

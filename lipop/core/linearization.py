@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lipop.core.bound import Bound, Claim
-from lipop.core.region import Region
+from lipop.core.region import Ball, Region, TokenBall
 from lipop.core.rounding import UNIT, gamma
 from lipop.core.rule import derive, parts_digest
 from lipop.errors import ShapeError
@@ -77,7 +77,9 @@ class LinearOperator:
         """Entrywise product with ``d``."""
         d = np.asarray(d, dtype=np.float64)
         top = float(np.abs(d).max(initial=0.0))
-        return LinearOperator(d.shape, d.shape, lambda v: d * v, lambda v: d * v, majorant=top, product_error=2 * UNIT * top)
+        return LinearOperator(
+            d.shape, d.shape, lambda v: d * v, lambda v: d * v, majorant=top, product_error=2 * UNIT * top
+        )
 
     def _apply(self, f: Product, v: np.ndarray, shape: tuple[int, ...], out: tuple[int, ...]) -> np.ndarray:
         v = np.asarray(v)
@@ -115,7 +117,8 @@ class LinearOperator:
                 lambda v: a._mv(b._mv(v)),
                 lambda u: b._rmv(a._rmv(u)),
                 majorant=_times(a.majorant, b.majorant),
-                product_error=_times(a.majorant, b.product_error) + _times(a.product_error, b.majorant + b.product_error),
+                product_error=_times(a.majorant, b.product_error)
+                + _times(a.product_error, b.majorant + b.product_error),
             )
         return self.matvec(other)
 
@@ -173,7 +176,12 @@ class Deviation:
         """``sup |D|``, or ``sup |left . D|`` for a left factor whose norm is bounded by ``left``."""
         if left is None:
             return self.bound
-        claim = Claim("deviation", "upper", parts_digest("left", [left.claim.operator, self.bound.claim.operator]), self.bound.claim.region)
+        claim = Claim(
+            "deviation",
+            "upper",
+            parts_digest("left", [left.claim.operator, self.bound.claim.operator]),
+            self.bound.claim.region,
+        )
         return derive("deviation.left@1", claim, (left, self.bound))
 
 
@@ -181,11 +189,12 @@ class Deviation:
 class Linearization:
     """For all x in ``ball``: ``DT(x) = J + D(x)``, and ``deviation`` bounds ``sup |D(x)|``.
 
-    ``J`` is exact as stored (its products round, see ``product_error``); that its stored factors differ from the true derivative at
-    the centre by rounding is part of the deviation. ``image`` contains ``T(ball)``; it is worked out when asked for.
+    ``J`` is exact as stored (its products round, see ``product_error``); that its stored factors differ from the true
+    derivative at the centre by rounding is part of the deviation. ``image`` contains ``T(ball)``; it is worked out
+    when asked for.
     """
 
-    ball: Region
+    ball: Ball | TokenBall
     locate: Callable[[], Region]
     J: LinearOperator
     deviation: Deviation

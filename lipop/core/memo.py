@@ -1,12 +1,12 @@
 """One memo per call: expensive values shared by the questions of one analysis, dropped when it ends.
 
-Operators keep nothing themselves. Inside ``with memo():`` a value is made once for each key (operator digest, point digest, what);
-outside of it every call makes its own.
+Operators keep nothing themselves. Inside ``with memo():`` a value is made once for each key (operator digest, point
+digest, what); outside of it every call makes its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -15,7 +15,7 @@ _STORE: ContextVar[dict[Any, Any] | None] = ContextVar("lipop_memo", default=Non
 
 
 @contextmanager
-def memo() -> Iterator[None]:
+def memo() -> Generator[None]:
     """Share expensive values among the calls inside the block; nested blocks share the outermost memo."""
     if _STORE.get() is not None:
         yield

@@ -1,4 +1,5 @@
-"""Norms of explicit matrices and of derivatives as bounds with proofs: kernels return floats, this file makes them claims."""
+"""Norms of explicit matrices and of derivatives as bounds with proofs: kernels return floats, this file makes them
+claims."""
 
 from __future__ import annotations
 
@@ -115,31 +116,40 @@ def seed_of(operator_digest: str, what: str, seed: int = 0) -> int:
     return int(digest("lipop", "seed", operator_digest, what, seed)[:12], 16)
 
 
-# ---- |J| of an operator at a point -------------------------------------------------------------------------------------------
+# ---- |J| of an operator at a point ---------------------------------------------------------------------------------
 
 
 def _point_claim(op: Operator, x: np.ndarray, quantity: str, side: str) -> Claim:
     return Claim(quantity, side, op.digest, Ball(x, 0.0), op.domain.norm, op.codomain.norm)
 
 
-def derivative_norm(op: Operator, x: np.ndarray, *, J: LinearOperator | None = None, rtol: float = 1e-3, seed: int = 0) -> Bound:
-    """An upper bound of |J|, J the stored derivative at x: proved by assembling J where it is small, else by one Lanczos trial."""
+def derivative_norm(
+    op: Operator, x: np.ndarray, *, J: LinearOperator | None = None, rtol: float = 1e-3, seed: int = 0
+) -> Bound:
+    """An upper bound of |J|, J the stored derivative at x: proved by assembling J where it is small, else by one
+    Lanczos trial."""
     J = op.derivative(x) if J is None else J
     claim = _point_claim(op, x, "op_norm", UPPER)
     if min(J.shape) <= DENSE:
         return leaf(rules.NORM_DENSE, claim, _dense_norm(J), op)
     trial = seed_of(op.digest, f"norm:{array_digest(x)}", seed)
     result = run_lanczos(J, trial, None, rtol)
-    return leaf(rules.NORM_PROBABLE, claim, _root_up(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps))
+    return leaf(
+        rules.NORM_PROBABLE, claim, _root_up(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps)
+    )
 
 
-def derivative_dahlquist(op: Operator, x: np.ndarray, *, J: LinearOperator | None = None, rtol: float = 1e-3, seed: int = 0) -> Bound:
+def derivative_dahlquist(
+    op: Operator, x: np.ndarray, *, J: LinearOperator | None = None, rtol: float = 1e-3, seed: int = 0
+) -> Bound:
     """An upper bound of the largest eigenvalue of sym J, J the stored derivative at x."""
     J = op.derivative(x) if J is None else J
     claim = _point_claim(op, x, "dahlquist", UPPER)
     trial = seed_of(op.digest, f"dahlquist:{array_digest(x)}", seed)
     result = _lanczos_sym(J, trial, None, rtol)
-    return leaf(rules.DAHLQUIST_PROBABLE, claim, float(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps))
+    return leaf(
+        rules.DAHLQUIST_PROBABLE, claim, float(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps)
+    )
 
 
 def top_direction(J: LinearOperator, *, seed: int = 0, rtol: float = 1e-4) -> np.ndarray:
@@ -170,19 +180,30 @@ def pair_bound(op: Operator, x: np.ndarray, y: np.ndarray, on: Any) -> Bound:
     return leaf(rules.LIP_PAIR if rounded else rules.LIP_PAIR_FLOAT, claim, raw, op, witness=witness)
 
 
-# ---- raw values ---------------------------------------------------------------------------------------------------------------
+# ---- raw values ----------------------------------------------------------------------------------------------------
 
 
 def run_lanczos(J: LinearOperator, seed: int, steps: int | None, rtol: float) -> Any:
-    """One Lanczos trial on the Gram operator of J's smaller side; ``upper`` bounds ``|J|^2`` with probability 1 - DELTA."""
+    """One Lanczos trial on the Gram operator of J's smaller side; ``upper`` bounds ``|J|^2`` with probability 1 -
+    DELTA."""
     from lipop_kernels import lanczos_upper
 
     flip = J.shape[0] < J.shape[1]
     A = J.H if flip else J
     error = A.product_error
-    slip = error * (2 * A.majorant + error) if math.isfinite(error) and math.isfinite(A.majorant) else 1e-13 * _rough_square(A, seed)
+    slip = (
+        error * (2 * A.majorant + error)
+        if math.isfinite(error) and math.isfinite(A.majorant)
+        else 1e-13 * _rough_square(A, seed)
+    )
     result = lanczos_upper(
-        lambda v: A.rmatvec(A.matvec(v)), A.shape_in, steps=steps, delta=DELTA, rtol=2 * rtol, rng=seed, product_error=slip
+        lambda v: A.rmatvec(A.matvec(v)),
+        A.shape_in,
+        steps=steps,
+        delta=DELTA,
+        rtol=2 * rtol,
+        rng=seed,
+        product_error=slip,
     )
     if flip:
         u = A.matvec(np.asarray(result.vector))
@@ -204,7 +225,13 @@ def _lanczos_sym(J: LinearOperator, seed: int, steps: int | None, rtol: float) -
 
     slip = J.product_error if math.isfinite(J.product_error) else 1e-13 * math.sqrt(_rough_square(J, seed))
     return lanczos_upper(
-        lambda v: 0.5 * (J.matvec(v) + J.rmatvec(v)), J.shape_in, steps=steps, delta=DELTA, rtol=rtol, rng=seed, product_error=slip
+        lambda v: 0.5 * (J.matvec(v) + J.rmatvec(v)),
+        J.shape_in,
+        steps=steps,
+        delta=DELTA,
+        rtol=rtol,
+        rng=seed,
+        product_error=slip,
     )
 
 
@@ -219,7 +246,9 @@ def _dense_norm(J: LinearOperator) -> float:
     dense = A.to_dense()
     if not bool(np.isfinite(dense).all()):
         raise NonFiniteError("the derivative has entries that are not finite")
-    error = A.product_error if math.isfinite(A.product_error) else gamma(64 * sum(A.shape)) * float(np.linalg.norm(dense))
+    error = (
+        A.product_error if math.isfinite(A.product_error) else gamma(64 * sum(A.shape)) * float(np.linalg.norm(dense))
+    )
     return spectral_norm_upper(dense, rtol=1e-9, error=error * math.sqrt(dense.shape[1]) * (1 + 1e-12))
 
 
@@ -238,7 +267,7 @@ def _direction(op: Operator, witness: Witness, quantity: str) -> tuple[float, bo
     else:
         value = float((v * image).sum()) / size**2
         value -= 4 * gamma(v.size + 8) * float(np.linalg.norm(image)) / size
-    gap = op.linearize(Ball(x, 0.0)).deviation.norm().value if math.isfinite(J.product_error) else math.inf  # pyright: ignore[reportPrivateUsage]
+    gap = op.linearize(Ball(x, 0.0)).deviation.norm().value if math.isfinite(J.product_error) else math.inf
     if math.isfinite(gap):
         value -= (J.product_error + gap) * (1 + 1e-12)
     return max(value, 0.0) if quantity == "lip" else value, math.isfinite(gap)
@@ -260,10 +289,17 @@ def _pair(op: Operator, witness: Witness) -> tuple[float, bool]:
     return (max(0.0, top - errors) / bottom if bottom > 0 else 0.0), True
 
 
-def reprove_operator(op: Operator, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None) -> float:
+def reprove_operator(
+    op: Operator, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None
+) -> float:
     """Redo a leaf that any operator can redo: derivative norms, directions, pairs."""
     region = claim.region
-    if rule in (rules.LIP_DIRECTION, rules.LIP_DIRECTION_FLOAT, rules.DAHLQUIST_DIRECTION, rules.DAHLQUIST_DIRECTION_FLOAT):
+    if rule in (
+        rules.LIP_DIRECTION,
+        rules.LIP_DIRECTION_FLOAT,
+        rules.DAHLQUIST_DIRECTION,
+        rules.DAHLQUIST_DIRECTION_FLOAT,
+    ):
         if witness is None or not region.contains(witness.arrays["x"]):
             raise ProofError("the witness point lies outside the region")
         return _direction(op, witness, claim.quantity)[0]

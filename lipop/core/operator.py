@@ -1,8 +1,8 @@
 """Operator: value, linearisation, Lipschitz rules and image of one nonlinear map.
 
-A subclass is a frozen dataclass that gives ``domain``, ``codomain``, ``__call__`` and, as far as theorems reach, the hooks
-``enclose``, ``_jacobian``, ``_deviation``, ``_lip``, ``_dahlquist``, ``_expansion``, ``_smoothness``. The base class turns the hooks'
-floats into bounds whose proofs can be redone.
+A subclass is a frozen dataclass that gives ``domain``, ``codomain``, ``__call__`` and, as far as theorems reach, the
+hooks ``enclose``, ``_jacobian``, ``_deviation``, ``_lip``, ``_dahlquist``, ``_expansion``, ``_smoothness``. The base
+class turns the hooks' floats into bounds whose proofs can be redone.
 """
 
 from __future__ import annotations
@@ -92,11 +92,14 @@ class Operator:
     # ---- the questions ----
 
     def linearize(self, ball: Ball | TokenBall) -> Linearization:
-        """The derivative at the centre with a bound of how far it moves on the ball, and a ball that contains the image."""
-        return Linearization(ball, lambda: self.image(ball), self._jacobian(ball.center), Deviation(self._own_deviation(ball)))
+        """The derivative at the centre with a bound of how far it moves on the ball, and a ball that contains the
+        image."""
+        return Linearization(
+            ball, lambda: self.image(ball), self._jacobian(ball.center), Deviation(self._own_deviation(ball))
+        )
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
-        claim = self._claim("deviation", ball)
+        claim = self.claim("deviation", ball)
         raw = self._deviation(ball)
         if raw is None:
             return unknown(claim, f"{type(self).__name__} has no deviation bound on {ball!r}")
@@ -109,9 +112,10 @@ class Operator:
         return self._jacobian(x)
 
     def lip(self, on: Region | None = None) -> Bound:
-        """An upper bound of the Lipschitz constant on a region, by this operator's own rule (infinite with a reason if none applies)."""
+        """An upper bound of the Lipschitz constant on a region, by this operator's own rule (infinite with a reason if
+        none applies)."""
         on = self._region(on)
-        claim = self._claim("lip", on)
+        claim = self.claim("lip", on)
         raw = self._lip(on)
         if raw is None or math.isnan(raw):
             return unknown(claim, f"{type(self).__name__} has no Lipschitz rule on {on!r}")
@@ -122,7 +126,7 @@ class Operator:
     def dahlquist(self, on: Region | None = None) -> Bound:
         """An upper bound of the one-sided Lipschitz (Dahlquist) constant on a region; l2 only, at most ``lip``."""
         on = self._region(on)
-        claim = self._claim("dahlquist", on)
+        claim = self.claim("dahlquist", on)
         if not self.domain.norm == self.codomain.norm == "l2":
             return unknown(claim, "Dahlquist constants are in l2 here")
         if not self.domain.meets(self.codomain):
@@ -136,16 +140,17 @@ class Operator:
     def expansion(self, on: Region | None = None) -> Bound:
         """A lower bound of the lower Lipschitz constant on a region (zero where nothing better is known)."""
         on = self._region(on)
-        claim = self._claim("expansion", on, LOWER)
+        claim = self.claim("expansion", on, LOWER)
         raw = self._expansion(on)
         if raw is not None and raw > 0:
             return leaf(rules.EXPANSION_OWN, claim, raw, self)
         return derive("expansion.trivial@1", claim)
 
     def smoothness(self, on: Region | None = None) -> Bound:
-        """An upper bound of the Lipschitz constant of the derivative (infinite with a reason where it is not finite)."""
+        """An upper bound of the Lipschitz constant of the derivative (infinite with a reason where it is not
+        finite)."""
         on = self._region(on)
-        claim = self._claim("smoothness", on)
+        claim = self.claim("smoothness", on)
         raw = self._smoothness(on)
         if raw is None or not math.isfinite(raw):
             return unknown(claim, f"{type(self).__name__} has no finite smoothness bound on {on!r}")
@@ -171,11 +176,12 @@ class Operator:
         if not lip.known or forward is None:
             return None
         center = self(ball.center)
-        claim = self._claim("image", ball)
+        claim = self.claim("image", ball)
         return derive("image.ball@1", claim, (lip, forward), radius=ball.radius, center=array_digest(center)), center
 
     def forward_bound(self, x: np.ndarray) -> Bound | None:
-        """How far the computed value at x may be from the true one, as a bound (None without a rigorous forward pass)."""
+        """How far the computed value at x may be from the true one, as a bound (None without a rigorous forward
+        pass)."""
         try:
             raw = self._forward_error(x)
         except DomainError:
@@ -255,7 +261,8 @@ class Operator:
     def chain_linearize(
         self, whole: Operator, outer: tuple[Operator, ...], ball: Ball | TokenBall, residual: bool
     ) -> Linearization | None:
-        """The linearisation of ``whole = outer o T`` (or ``outer o (I + T)``), where this operator knows better than products."""
+        """The linearisation of ``whole = outer o T`` (or ``outer o (I + T)``), where this operator knows better than
+        products."""
         return None
 
     def chain_jacobian(
@@ -309,7 +316,8 @@ class Operator:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({_shape(self.domain)} -> {_shape(self.codomain)})"
 
-    def _claim(self, quantity: str, on: Region, side: str = UPPER) -> Claim:
+    def claim(self, quantity: str, on: Region, side: str = UPPER) -> Claim:
+        """The claim that a bound of one of this operator's quantities makes."""
         return Claim(quantity, side, self.digest, on, self.domain.norm, self.codomain.norm)
 
     def _region(self, on: Region | None) -> Region:
@@ -338,7 +346,7 @@ def _field(value: Any) -> Any:
     if isinstance(value, Space):
         return [list(value.shape), value.norm]
     if isinstance(value, list | tuple):
-        return [_field(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_field(v) for v in value]
     if isinstance(value, str | bool | int | type(None)):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,5 @@
-"""The proof DAG: explain it, print its formulas, re-check it, write and read it as JSON. Nothing from a file is ever evaluated."""
+"""The proof DAG: explain it, print its formulas, re-check it, write and read it as JSON. Nothing from a file is ever
+evaluated."""
 
 from __future__ import annotations
 
@@ -56,7 +57,9 @@ class Source:
         """The subject of a leaf."""
         subject = self.subjects.get(bound.claim.operator, bound.subject)
         if subject is None:
-            raise MissingData(f"node {bound.id[:12]} ({bound.rule}): no operator with digest {bound.claim.operator[:12]} is at hand")
+            raise MissingData(
+                f"node {bound.id[:12]} ({bound.rule}): no operator with digest {bound.claim.operator[:12]} is at hand"
+            )
         return subject
 
 
@@ -99,7 +102,14 @@ def explain(bound: Bound) -> str:
     return "\n".join(lines)
 
 
-_SYMBOLS = {"lip": "L", "dahlquist": "a", "expansion": "m", "smoothness": "S", "op_norm": "\\nu", "deviation": "\\delta"}
+_SYMBOLS = {
+    "lip": "L",
+    "dahlquist": "a",
+    "expansion": "m",
+    "smoothness": "S",
+    "op_norm": "\\nu",
+    "deviation": "\\delta",
+}
 
 
 def latex(bound: Bound) -> str:
@@ -135,7 +145,7 @@ def _escape(text: str) -> str:
     return "".join("\\" + c if c in "_#%&$@{}" and c != "@" else c for c in text)
 
 
-# ---- checking --------------------------------------------------------------------------------------------------------------
+# ---- checking ------------------------------------------------------------------------------------------------------
 
 
 def check(bound: Bound, source: Source | None = None, *, redo: bool = True) -> None:
@@ -213,7 +223,7 @@ def check_leaf(b: Bound, source: Source) -> None:
             raise ProofError(f"{where}: the stated {b.value!r} is below what the witness gives, {raw!r}")
 
 
-# ---- JSON ------------------------------------------------------------------------------------------------------------------
+# ---- JSON ----------------------------------------------------------------------------------------------------------
 
 
 def to_json(*bounds: Bound) -> dict[str, dict[str, Any]]:
@@ -256,13 +266,13 @@ def from_json(proofs: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None
             premises = node.get("premises")
             if not isinstance(premises, list):
                 raise ProofError(f"node {name[:12]}: premises must be a list")
-            todo = [str(p) for p in premises if str(p) not in done]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            todo = [str(p) for p in premises if str(p) not in done]
             if any(p in path for p in todo):
                 raise ProofError(f"node {name[:12]}: the proof refers to itself")
             if todo:
                 stack.extend(todo)
                 continue
-            done[name] = _read(name, node, done, arrays)  # pyright: ignore[reportUnknownArgumentType]
+            done[name] = _read(name, node, done, arrays)
             path.discard(name)
             stack.pop()
     return done
@@ -306,5 +316,5 @@ def _unhex(value: Any) -> Any:
     if isinstance(value, str) and (value.startswith(("0x", "-0x")) or value in ("inf", "-inf")):
         return float.fromhex(value)
     if isinstance(value, list):
-        return [_unhex(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_unhex(v) for v in value]
     return value

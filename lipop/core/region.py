@@ -1,7 +1,7 @@
 """Regions: the sets on which a bound holds.
 
-A region knows whether it contains a point, whether it is convex (a supremum of derivative norms proves a Lipschitz constant on
-a *convex* region only), how to sample itself, and when it certainly contains another region.
+A region knows whether it contains a point, whether it is convex (a supremum of derivative norms proves a Lipschitz
+constant on a *convex* region only), how to sample itself, and when it certainly contains another region.
 """
 
 from __future__ import annotations
@@ -201,7 +201,9 @@ class TokenBall(Region):
         h = np.asarray(x, dtype=np.float64) - self.center
         slack = _SLACK * norm(self.center)
         tokens = np.sqrt((h * h).sum(axis=1))
-        return norm(h) <= self.rho_F * (1 + _SLACK) + slack and bool((tokens <= self.rho_token * (1 + _SLACK) + slack).all())
+        return norm(h) <= self.rho_F * (1 + _SLACK) + slack and bool(
+            (tokens <= self.rho_token * (1 + _SLACK) + slack).all()
+        )
 
     def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
         h = Ball(np.zeros_like(self.center), self.rho_F).sample(rng, n)
@@ -252,7 +254,8 @@ class Box(Region):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Shell(Region):
-    """Points whose every token has an l2 norm in ``[inner, outer]`` (a vector is one token). Not convex if ``inner > 0``."""
+    """Points whose every token has an l2 norm in ``[inner, outer]`` (a vector is one token). Not convex if ``inner >
+    0``."""
 
     inner: float
     outer: float = math.inf
@@ -335,9 +338,9 @@ def from_description(description: Mapping[str, Any], arrays: Mapping[str, np.nda
         if key == "kind":
             continue
         if isinstance(value, Mapping):
-            if not isinstance(value.get("sha256"), str):  # pyright: ignore[reportUnknownMemberType]
+            if not isinstance(value.get("sha256"), str):
                 raise RegionError(f"field {key!r} of a region is not an array reference")
-            sha = str(value["sha256"])  # pyright: ignore[reportUnknownArgumentType]
+            sha = str(value["sha256"])
             if sha not in arrays:
                 return Unresolved(dict(description))
             if array_digest(arrays[sha]) != sha:

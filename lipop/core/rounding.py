@@ -1,14 +1,15 @@
 """Rounding in a chosen direction: floats from balls, and the constants of the standard error model.
 
-The standard model (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 2.2): ``fl(a op b) = (a op b)(1 + d)``,
-``|d| <= u = 2**-53``; k such steps in a row cost at most ``gamma(k) = k u / (1 - k u)``. Elementary functions (exp, erf,
-tanh, log1p) are taken to be within ``ELEMENTARY`` units in the last place; a test compares them with ball arithmetic.
+The standard model (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 2.2): ``fl(a op b) = (a op
+b)(1 + d)``, ``|d| <= u = 2**-53``; k such steps in a row cost at most ``gamma(k) = k u / (1 - k u)``. Elementary
+functions (exp, erf, tanh, log1p) are taken to be within ``ELEMENTARY`` units in the last place; a test compares them
+with ball arithmetic.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,14 +35,14 @@ def gamma(k: float) -> float:
 def inflate(x: Any, ops: float) -> Any:
     """An upper bound of a non-negative quantity that was computed with at most ``ops`` roundings in a row.
 
-    Only for expressions built from non-negative numbers by +, *, / (denominators bounded from below) and sqrt: there every
-    rounding is a relative error.
+    Only for expressions built from non-negative numbers by +, *, / (denominators bounded from below) and sqrt: there
+    every rounding is a relative error.
     """
     return x * (1.0 + 2.0 * gamma(ops + 2)) + TINY
 
 
 @contextmanager
-def workprec(bits: int = PRECISION) -> Iterator[None]:
+def workprec(bits: int = PRECISION) -> Generator[None]:
     """Run a block at the given precision of ball arithmetic (flint's precision is global), and restore it."""
     import flint
 
@@ -81,9 +82,11 @@ def float_down(x: Any) -> float:
 
 
 def grid_up(value: float, bits: int) -> float:
-    """Round up to a float with ``bits`` significant bits, a sixteenth of a step of margin added first; grid points stay.
+    """Round up to a float with ``bits`` significant bits, a sixteenth of a step of margin added first; grid points
+    stay.
 
-    Recomputing the value elsewhere (another BLAS) moves it by far less than the margin, so it stays at or below the grid point.
+    Recomputing the value elsewhere (another BLAS) moves it by far less than the margin, so it stays at or below the
+    grid point.
 
     >>> grid_up(1.0000001, 20) > 1.0000001
     True

@@ -1,8 +1,9 @@
 """Rules: named, versioned formulas that turn premises into a bound.
 
-A formula stands once: the same Python function runs on balls of python-flint (the value, and every re-check) and on SymPy symbols
-(LaTeX). ``RULES`` holds them under ``name@version``; old versions stay, so that old reports still verify. A rule without a formula
-is a *leaf*: its value comes from a certificate that its subject (an operator or a matrix) can redo, rounded to a grid.
+A formula stands once: the same Python function runs on balls of python-flint (the value, and every re-check) and on
+SymPy symbols (LaTeX). ``RULES`` holds them under ``name@version``; old versions stay, so that old reports still
+verify. A rule without a formula is a *leaf*: its value comes from a certificate that its subject (an operator or a
+matrix) can redo, rounded to a grid.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ class Rule:
     grid : int
         Significant bits of a leaf's value.
     strength : str
-        What a leaf's certificate is worth: ``proved``, ``probable`` (its params hold ``seed`` and ``delta``), ``witnessed`` (the
-        evaluation's own rounding is not covered) or ``estimated``.
+        What a leaf's certificate is worth: ``proved``, ``probable`` (its params hold ``seed`` and ``delta``),
+        ``witnessed`` (the evaluation's own rounding is not covered) or ``estimated``.
     procedure : callable or None
-        ``procedure(subject, claim, params)`` redoes a certificate that lives above the operators (a strategy's); None: the subject
-        redoes it.
+        ``procedure(subject, claim, params)`` redoes a certificate that lives above the operators (a strategy's); None:
+        the subject redoes it.
     """
 
     name: str
@@ -73,7 +74,16 @@ def rule(name: str, *, reference: str, accepts: Accepts) -> Callable[[Callable[.
     return register
 
 
-def leaf_rule(name: str, *, reference: str, grid: int, quantity: str, side: str, strength: str = "proved", procedure: Callable[[Any, Claim, Mapping[str, Any]], float] | None = None) -> str:
+def leaf_rule(
+    name: str,
+    *,
+    reference: str,
+    grid: int,
+    quantity: str,
+    side: str,
+    strength: str = "proved",
+    procedure: Callable[[Any, Claim, Mapping[str, Any]], float] | None = None,
+) -> str:
     """Register a leaf rule and return its name; it accepts claims of one quantity and side, without premises."""
 
     def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
@@ -101,13 +111,14 @@ def _add(new: Rule) -> None:
     RULES[new.name] = new
 
 
-# ---- evaluation ----------------------------------------------------------------------------------------------------------
+# ---- evaluation ----------------------------------------------------------------------------------------------------
 
 
 def evaluate(name: str, side: str, values: tuple[float, ...], params: Mapping[str, Any]) -> float:
     """The value of a formula rule in ball arithmetic at the fixed precision, rounded outward.
 
-    A result that is not a finite ball (0 * inf, a pole) becomes infinite (upper) or minus infinite (lower), never a guess.
+    A result that is not a finite ball (0 * inf, a pole) becomes infinite (upper) or minus infinite (lower), never a
+    guess.
     """
     import flint
 
@@ -162,7 +173,8 @@ def leaf(
 
 
 def unknown(claim: Claim, reason: str) -> Bound:
-    """No statement: infinite for an upper bound, zero (expansion, norms) or minus infinity for a lower one, with the reason."""
+    """No statement: infinite for an upper bound, zero (expansion, norms) or minus infinity for a lower one, with the
+    reason."""
     value = math.inf if claim.side == UPPER else (-math.inf if claim.quantity == "dahlquist" else 0.0)
     return Bound(value, claim, Evidence(), "unknown@1", {"reason": reason})
 
@@ -177,7 +189,7 @@ def least(*bounds: Bound) -> Bound:
     return best
 
 
-# ---- how premises meet claims ----------------------------------------------------------------------------------------------
+# ---- how premises meet claims --------------------------------------------------------------------------------------
 
 
 def covers(premise: Claim, needed: Region) -> bool:
@@ -186,7 +198,8 @@ def covers(premise: Claim, needed: Region) -> bool:
 
 
 def same_operator(*quantities: str, gives: str | None = None) -> Accepts:
-    """Premises of the given quantities, all about the claim's operator, in its norms, on a region that contains the claim's."""
+    """Premises of the given quantities, all about the claim's operator, in its norms, on a region that contains the
+    claim's."""
 
     def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
         if len(premises) != len(quantities):

@@ -33,21 +33,27 @@ class PostNormBlock(Composition):
     def attention(self) -> Attention:
         """The attention branch."""
         branch = self.factors[3]
-        assert isinstance(branch, Residual) and isinstance(branch.branch, Attention)
+        assert isinstance(branch, Residual)
+        assert isinstance(branch.branch, Attention)
         return branch.branch
 
     @property
     def mlp(self) -> MLP:
         """The MLP branch."""
         branch = self.factors[1]
-        assert isinstance(branch, Residual) and isinstance(branch.branch, MLP)
+        assert isinstance(branch, Residual)
+        assert isinstance(branch.branch, MLP)
         return branch.branch
 
     def weights(self) -> list[tuple[str, tuple[int, int], Matrix]]:
-        """Every weight matrix, and the products that matter for attention: ``W_Q^T W_K`` and ``W_O W_V`` of each head."""
+        """Every weight matrix, and the products that matter for attention: ``W_Q^T W_K`` and ``W_O W_V`` of each
+        head."""
         a, m = self.attention, self.mlp
         named = {"W_Q": a.Wq, "W_K": a.Wk, "W_V": a.Wv, "W_O": a.Wo, "W_up": m.W_up, "W_down": m.W_down}
-        out = [(name, (w.shape[0], w.shape[1]), Matrix(np.asarray(w, dtype=np.float64), 0.0, name)) for name, w in named.items()]
+        out = [
+            (name, (w.shape[0], w.shape[1]), Matrix(np.asarray(w, dtype=np.float64), 0.0, name))
+            for name, w in named.items()
+        ]
         dk, group = len(a.Wq) // a.heads, a.heads // (a.kv_heads or a.heads)
         for h in range(a.heads):
             own, shared = slice(h * dk, (h + 1) * dk), slice(h // group * dk, (h // group + 1) * dk)
@@ -58,11 +64,13 @@ class PostNormBlock(Composition):
         return out
 
     def branches(self, x: np.ndarray) -> list[tuple[str, Operator, np.ndarray]]:
-        """The residual branches with the points at which they act: attention at x, the MLP after the first normalisation."""
+        """The residual branches with the points at which they act: attention at x, the MLP after the first
+        normalisation."""
         return [("attention", self.attention, x), ("mlp", self.mlp, self.factors[2](self.factors[3](x)))]
 
     def shell(self, on: Region) -> Bound:
-        """The product of the parts' bounds on a token shell: global in effect, and astronomically large for a small eps.
+        """The product of the parts' bounds on a token shell: global in effect, and astronomically large for a small
+        eps.
 
         After attention nothing keeps a token away from the centre of the first normalisation, whose constant there is
         ``|G P| / sqrt(eps)``.

@@ -1,19 +1,21 @@
 """Linearising a token-wise chain after attention: the rules C1, C3, C4 and F1 that keep a whole block's bound sharp.
 
-The map is ``phi o w`` with ``w(x) = x + A(x)`` (or ``A(x)``), A attention and ``phi = f_m o ... o f_1`` acting token by token.
-``Q`` is the derivative of w at the centre (row block i: ``Q_i``), ``K_l`` the product of the first l - 1 factors' derivatives, ``B`` that of
-all. Multiplying norms of neighbouring factors loses a factor of 30 to 100 on real blocks; what follows does not.
+The map is ``phi o w`` with ``w(x) = x + A(x)`` (or ``A(x)``), A attention and ``phi = f_m o ... o f_1`` acting token
+by token. ``Q`` is the derivative of w at the centre (row block i: ``Q_i``), ``K_l`` the product of the first l - 1
+factors' derivatives, ``B`` that of all. Multiplying norms of neighbouring factors loses a factor of 30 to 100 on real
+blocks; what follows does not.
 
 Telescoping (C3). ``D(f_p ... f_1) - M_p ... M_1 = sum_l (M_p ... M_{l+1}) (Df_l - M_l) (K_l + dK_l)``, so at token i
-``beta^(p) = sum_l |M_p..M_{l+1} A_l| s_l (|C_l K_l| + |C_l| beta^(l))`` for norm-type factors, and for diagonal-type ones the same
-with ``diag(e) = diag(sqrt r) E' diag(sqrt r)``, ``|E'| <= 1``, or by rule F1.
+``beta^(p) = sum_l |M_p..M_{l+1} A_l| s_l (|C_l K_l| + |C_l| beta^(l))`` for norm-type factors, and for diagonal-type
+ones the same with ``diag(e) = diag(sqrt r) E' diag(sqrt r)``, ``|E'| <= 1``, or by rule F1.
 
-Outer factor (C1). ``D(phi o w)(x) - B Q = (Dphi(w(x)) - B) Q + Dphi(w(x)) (Dw(x) - Q)``. The first term is bounded as one
-matrix-free operator, each piece of the telescoping with Q behind it; the second by attention's entry bounds with ``|B_i O_h| + beta_i |O_h|``
-in place of ``|O_h|`` (C2).
+Outer factor (C1). ``D(phi o w)(x) - B Q = (Dphi(w(x)) - B) Q + Dphi(w(x)) (Dw(x) - Q)``. The first term is bounded as
+one matrix-free operator, each piece of the telescoping with Q behind it; the second by attention's entry bounds with
+``|B_i O_h| + beta_i |O_h|`` in place of ``|O_h|`` (C2).
 
-Images (C4). The input of factor l moves at token i by at most ``(|C_l K_l Q_i| + dev) rho``, from the composed derivative:
-``psi(x) - psi(x0) = int_0^1 Dpsi(x_t)(x - x0) dt``. ``|K Q_i|^2 = lambda_max(K Gamma_i K^T)`` with ``Gamma_i = Q_i Q_i^T``.
+Images (C4). The input of factor l moves at token i by at most ``(|C_l K_l Q_i| + dev) rho``, from the composed
+derivative: ``psi(x) - psi(x0) = int_0^1 Dpsi(x_t)(x - x0) dt``. ``|K Q_i|^2 = lambda_max(K Gamma_i K^T)`` with
+``Gamma_i = Q_i Q_i^T``.
 """
 
 from __future__ import annotations
@@ -47,14 +49,20 @@ if TYPE_CHECKING:
 
 CHAIN_ATTENTION = leaf_rule(
     "deviation.chain.attention@1",
-    reference="rule C2: attention's entry bounds E1+ with the head weights |B_i O_h| + beta_i |O_h|; norm of the non-negative T x T matrix",
+    reference=(
+        "rule C2: attention's entry bounds E1+ with the head weights |B_i O_h| + beta_i |O_h|; norm of "
+        "the non-negative T x T matrix"
+    ),
     grid=24,
     quantity="deviation",
     side=UPPER,
 )
 CHAIN_TAIL = leaf_rule(
     "deviation.chain.tail@1",
-    reference="rules C1, C3, F1: the token-wise factors' deviations, each with the derivative of the inner part behind it, as one matrix-free operator; a-posteriori Lanczos bound (Hochstenbach 2013)",
+    reference=(
+        "rules C1, C3, F1: the token-wise factors' deviations, each with the derivative of the inner part"
+        " behind it, as one matrix-free operator; a-posteriori Lanczos bound (Hochstenbach 2013)"
+    ),
     grid=22,
     quantity="deviation",
     side=UPPER,
@@ -64,7 +72,10 @@ _PARTS = ("attention", "tail")
 
 
 def _chain_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
-    if [p.rule for p in premises] != [CHAIN_ATTENTION, CHAIN_TAIL] or (claim.quantity, claim.side) != ("deviation", UPPER):
+    if [p.rule for p in premises] != [CHAIN_ATTENTION, CHAIN_TAIL] or (claim.quantity, claim.side) != (
+        "deviation",
+        UPPER,
+    ):
         return "premises are the attention part and the token-wise part"
     for p, name in zip(premises, _PARTS, strict=True):
         if p.claim.operator != parts_digest("part", [name, claim.operator]):
@@ -74,7 +85,11 @@ def _chain_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[st
     return None
 
 
-@rule("deviation.chain@1", reference="C1: D(phi o w) - BQ = (Dphi - B) Q + Dphi (Dw - Q), triangle inequality", accepts=_chain_accepts)
+@rule(
+    "deviation.chain@1",
+    reference="C1: D(phi o w) - BQ = (Dphi - B) Q + Dphi (Dw - Q), triangle inequality",
+    accepts=_chain_accepts,
+)
 def chain_deviation(attention: Any, tail: Any) -> Any:
     """Attention part plus token-wise part."""
     return attention + tail
@@ -118,7 +133,9 @@ class Chain:
 class Link:
     """Radius-free norms of one factor inside the chain (each (T,) unless said otherwise)."""
 
-    tops: Mapping[int, np.ndarray]  # p -> |M_{p-1}..M_{l+1} A_l|, with diag(sqrt rhat) on the right for diagonal factors
+    tops: Mapping[
+        int, np.ndarray
+    ]  # p -> |M_{p-1}..M_{l+1} A_l|, with diag(sqrt rhat) on the right for diagonal factors
     bottom: np.ndarray  # |C_l K_l|, with diag(sqrt rhat) on the left
     c: np.ndarray  # |C_l|, likewise
     reach: np.ndarray  # |C_l K_l Q_i|: (T,), or (T, p) row by row
@@ -199,7 +216,7 @@ def _link(factors: tuple[TokenFactor, ...], prefix: list[Stack | None], l: int, 
     tokens, m = len(gram.mid), len(factors)
     one = np.ones(tokens)
     if factor.kind == "none":
-        return Link({p: 0 * one for p in range(l + 1, m + 1)}, 0 * one, 0 * one, 0 * one)
+        return Link(dict.fromkeys(range(l + 1, m + 1), 0 * one), 0 * one, 0 * one, 0 * one)
     eye = Stack.exact(np.eye(factor.M.shape[-1] if factor.C is None else factor.C.shape[-1]))
     c = eye if factor.C is None else factor.C
     ck = c if below is None else c @ below
@@ -222,7 +239,9 @@ def _link(factors: tuple[TokenFactor, ...], prefix: list[Stack | None], l: int, 
     right, weights = right * bump, weights * bump
     tops = {p: _chunked(a, right, tokens) for p, a in left.items()}
     bottom = _chunked_left(ck, weights)
-    size_c = _chunked_left(Stack(np.broadcast_to(c.mid, (tokens, *c.shape[1:])), np.broadcast_to(c.err, tokens)), weights)
+    size_c = _chunked_left(
+        Stack(np.broadcast_to(c.mid, (tokens, *c.shape[1:])), np.broadcast_to(c.err, tokens)), weights
+    )
     flats = dict(zip(left, curvature_norms(list(left.values()), ck, gram, factor.curvature), strict=True))
     rows = inflate(np.sqrt(np.einsum("pd,pd->p", c.mid[0], c.mid[0])) + c.err[0], c.shape[-1] + 4)
     return Link(tops, bottom, size_c, reach, rows, weights, rhat, flats)
@@ -234,7 +253,12 @@ def _chunked(a: Stack, right: np.ndarray, tokens: int, size: int = 8) -> np.ndar
     for s in range(0, tokens, size):
         part = slice(s, min(tokens, s + size))
         one = a if len(a.mid) == 1 else a[part]
-        out[part] = norms(scaled(Stack(np.broadcast_to(one.mid, (part.stop - s, *a.shape[1:])), np.broadcast_to(one.err, part.stop - s)), right=right[part]))
+        out[part] = norms(
+            scaled(
+                Stack(np.broadcast_to(one.mid, (part.stop - s, *a.shape[1:])), np.broadcast_to(one.err, part.stop - s)),
+                right=right[part],
+            )
+        )
     return out
 
 
@@ -247,7 +271,7 @@ def _chunked_left(a: Stack, left: np.ndarray, size: int = 8) -> np.ndarray:
     return out
 
 
-# ---- at a radius -----------------------------------------------------------------------------------------------------------
+# ---- at a radius ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,8 +287,8 @@ class Moves:
 def moves(k: Constants, rho: float, rho_token: np.ndarray) -> Moves:
     """The deviation's pieces on ``|x - x0|_F <= rho``.
 
-    Every formula here is built from non-negative numbers by +, * and /, so its float64 rounding is a relative error of a few dozen
-    units: the factor 1 + 1e-12 on each result pays for it.
+    Every formula here is built from non-negative numbers by +, * and /, so its float64 rounding is a relative error of
+    a few dozen units: the factor 1 + 1e-12 on each result pays for it.
     """
     chain, m, up = k.chain, len(k.chain.factors), 1 + 1e-12
     f = chain.attention
@@ -293,7 +317,9 @@ def moves(k: Constants, rho: float, rho_token: np.ndarray) -> Moves:
             s = factor.core((link.reach + link.c * dev) * rho * up)
             cores.append((s, s))
         else:
-            assert factor.core is not None and link.rows is not None and link.rhat is not None
+            assert factor.core is not None
+            assert link.rows is not None
+            assert link.rhat is not None
             linear = link.reach * rho
             radius = (linear + link.rows[None, :] * dev[:, None] * rho) * up
             whole = factor.core(radius)
@@ -322,7 +348,8 @@ class Pieces:
 def _pieces(
     k: Constants, cores: list[tuple[np.ndarray, np.ndarray] | None], betas: list[np.ndarray], p: int, rho: float
 ) -> Pieces:
-    """Rule C3 for the first p factors; ``cores[l]`` = (whole, remainder after rule F1), relative to rhat for diagonal factors."""
+    """Rule C3 for the first p factors; ``cores[l]`` = (whole, remainder after rule F1), relative to rhat for diagonal
+    factors."""
     factors = k.chain.factors
     tokens = len(k.rows)
     plain, total = np.zeros(tokens), np.zeros(tokens)
@@ -349,7 +376,7 @@ def _pieces(
     return Pieces(tuple(scales), plain, total)
 
 
-# ---- the parts of the deviation, as leaves ----------------------------------------------------------------------------------
+# ---- the parts of the deviation, as leaves -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -387,7 +414,9 @@ class ChainPart:
             return self.moves(claim.region).attention
         if rule == CHAIN_TAIL:
             tail = self._tail(claim.region)
-            return core_norms._root_up(core_norms.run_lanczos(tail, int(params["seed"]), int(params["steps"]), 0.0).upper)  # pyright: ignore[reportPrivateUsage]
+            return core_norms._root_up(
+                core_norms.run_lanczos(tail, int(params["seed"]), int(params["steps"]), 0.0).upper
+            )  # pyright: ignore[reportPrivateUsage]
         raise ProofError(f"a chain cannot redo rule {rule}")
 
     def bound(self, region: Ball | TokenBall) -> Bound:
@@ -409,8 +438,9 @@ class ChainPart:
 def tail_operator(chain: Chain, move: Moves) -> LinearOperator:
     """A linear map whose norm bounds the sum of the token-wise pieces.
 
-    ``|sum_l T_l v| <= sum_l |T_l v| <= (sum_l |T_l v|^2 / t_l)^(1/2)`` for any weights ``t_l > 0`` with sum at most 1 (Cauchy-Schwarz);
-    the pieces, each divided by ``sqrt(t_l)``, are stacked. The weights follow the pieces' sizes on a few probe vectors.
+    ``|sum_l T_l v| <= sum_l |T_l v| <= (sum_l |T_l v|^2 / t_l)^(1/2)`` for any weights ``t_l > 0`` with sum at most 1
+    (Cauchy-Schwarz); the pieces, each divided by ``sqrt(t_l)``, are stacked. The weights follow the pieces' sizes on a
+    few probe vectors.
     """
     pieces = _Stacked(chain, move)
     rng = np.random.default_rng(0)
@@ -447,7 +477,10 @@ class _Stacked:
         self.shapes = [(tokens, d)] + [(tokens, self._width(l)) for l in self.used]
         self.size = sum(a * b for a, b in self.shapes)
         q = chain.Q
-        reach, slip = [float(move.plain.max(initial=0.0)) * q.majorant], [float(move.plain.max(initial=0.0)) * q.product_error]
+        reach, slip = (
+            [float(move.plain.max(initial=0.0)) * q.majorant],
+            [float(move.plain.max(initial=0.0)) * q.product_error],
+        )
         prefix = q
         for l, factor in enumerate(chain.factors):
             scale = move.scales[l]
@@ -509,7 +542,7 @@ class _Stacked:
         return out
 
 
-# ---- the hooks that attention and residual maps offer to compositions -------------------------------------------------------
+# ---- the hooks that attention and residual maps offer to compositions ----------------------------------------------
 
 
 def chain_at(whole: Operator, inner: Attention, outer: tuple[Operator, ...], x: np.ndarray, residual: bool) -> Chain:
@@ -548,7 +581,9 @@ def linearize_chain(
     move = parts[0].moves(ball)
     finite = math.isfinite(move.attention) and bool(np.isfinite(move.plain).all()) and bool(np.isfinite(move.out).all())
     if not finite:
-        lost = unknown(claim, "the ball is so large that a normalisation layer's input may reach its centre, or a bound overflows")
+        lost = unknown(
+            claim, "the ball is so large that a normalisation layer's input may reach its centre, or a bound overflows"
+        )
         return Linearization(ball, lambda: whole.image(ball), chain.J, Deviation(lost))
     bounds = tuple(part.bound(ball) for part in parts)
     error = frobenius_up(chain.output.radius[:, None, :])

@@ -89,7 +89,12 @@ class _Linear(Operator):
         top = float(inflate(np.linalg.norm(a), a.size + 4))
         shape_out = (*x.shape[:-1], a.shape[0])
         return LinearOperator(
-            x.shape, shape_out, lambda v: v @ a.T, lambda u: u @ a, majorant=top, product_error=gamma(sum(a.shape)) * top
+            x.shape,
+            shape_out,
+            lambda v: v @ a.T,
+            lambda u: u @ a,
+            majorant=top,
+            product_error=gamma(sum(a.shape)) * top,
         )
 
     def fuse(self, inner: Operator) -> Operator | None:
@@ -120,8 +125,8 @@ class Affine(_Linear):
 
     Notes
     -----
-    l2: the largest singular value, exactly; l1->l1 the largest column sum, linf->linf the largest row sum, l1->l2 the largest column
-    norm, l2->linf the largest row norm, all attained.
+    l2: the largest singular value, exactly; l1->l1 the largest column sum, linf->linf the largest row sum, l1->l2 the
+    largest column norm, l2->linf the largest row norm, all attained.
 
     Examples
     --------
@@ -171,7 +176,9 @@ class Affine(_Linear):
         return Matrix(np.asarray(self.A, dtype=np.float64))
 
 
-def Linear(A: Any, *, dtype: str | None = None, tokens: bool = False, norm_in: str = "l2", norm_out: str = "l2") -> Affine:
+def Linear(
+    A: Any, *, dtype: str | None = None, tokens: bool = False, norm_in: str = "l2", norm_out: str = "l2"
+) -> Affine:
     """``x -> A x``: an :class:`Affine` map without offset.
 
     >>> Linear(np.eye(2)).lip().value
@@ -182,7 +189,8 @@ def Linear(A: Any, *, dtype: str | None = None, tokens: bool = False, norm_in: s
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LinearProduct(_Linear):
-    """A product of linear maps multiplied out, with the rounding of the product as its error: ``|A B|``, not ``|A||B|``.
+    """A product of linear maps multiplied out, with the rounding of the product as its error: ``|A B|``, not
+    ``|A||B|``.
 
     Its digest is that of the composition of its parts, so that the composition rule recognises it.
     """

@@ -4,8 +4,9 @@ For a map f acting on every token by itself, at an enclosure of its input, for a
 
     Df_i(w') = M_i + A_i E_i(w') C_i + R_i,        |R_i|_F <= rounding_i,
 
-where the core E is either small in norm (``|E_i| <= s_i``, kind "norm": normalisation layers, ``A`` = gain times centring, ``C`` =
-centring) or diagonal with small entries (``|e_ik| <= r_ik``, kind "diagonal": activations between two matrices), or absent.
+where the core E is either small in norm (``|E_i| <= s_i``, kind "norm": normalisation layers, ``A`` = gain times
+centring, ``C`` = centring) or diagonal with small entries (``|e_ik| <= r_ik``, kind "diagonal": activations between
+two matrices), or absent.
 """
 
 from __future__ import annotations
@@ -30,20 +31,21 @@ class TokenFactor:
     Parameters
     ----------
     M : Stack (T, m, n) or (1, m, n)
-        The derivative; its Frobenius error covers the stored structured form as well as the true derivative at the centre.
+        The derivative; its Frobenius error covers the stored structured form as well as the true derivative at the
+        centre.
     J : LinearOperator
         The same derivative, exact as stored in structured form, on (T, n) arrays.
     kind : "norm" | "diagonal" | "none"
     A, C : Stack or None
         Left and right factor of the deviation (``None``: the identity).
     core : callable or None
-        ``core(radius)``: for "norm", radius (T,) in l2 after C -> s (T,); for "diagonal", radius (T, p) entry by entry after C ->
-        r (T, p). Rounded up, the enclosure of the centre included.
+        ``core(radius)``: for "norm", radius (T,) in l2 after C -> s (T,); for "diagonal", radius (T, p) entry by entry
+        after C -> r (T, p). Rounded up, the enclosure of the centre included.
     curvature : (T, p) array or None
         For "diagonal": the derivative of the core's entries along the pre-activation at the centre (f'').
     remainder : callable or None
-        ``remainder(radius, linear)``: for "diagonal", bound of ``|e_k - curvature_k (z'_k - z_k)|`` plus ``|curvature_k|`` times the
-        part of the movement beyond ``linear``, entry by entry.
+        ``remainder(radius, linear)``: for "diagonal", bound of ``|e_k - curvature_k (z'_k - z_k)|`` plus
+        ``|curvature_k|`` times the part of the movement beyond ``linear``, entry by entry.
     center_error : (T,) array
         l2 distance between the stored and the true input of the factor, token by token, at most.
     """

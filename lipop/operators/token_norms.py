@@ -61,9 +61,10 @@ def curvature_norms(tops: list[Stack], ck: Stack, gram: Stack, curvature: np.nda
 
     ``b_k`` is row k of ``CK Q``, known through ``gram = Q Q^T``.
 
-    Proof. ``M_eta v`` is linear in the rank-one matrix ``eta v^T``, of Frobenius norm at most 1 for unit eta, v; entry k of the inner
-    vector is the inner product of ``eta v^T`` with ``b_k c_k^T``, and the Gram matrix of the latter is the Hadamard product
-    ``(B B^T) o (C C^T)``. So ``|M_eta v|^2 <= lambda_max(A F ((B B^T) o (C C^T)) F A^T)`` with ``F = diag(f'')``.
+    Proof. ``M_eta v`` is linear in the rank-one matrix ``eta v^T``, of Frobenius norm at most 1 for unit eta, v; entry
+    k of the inner vector is the inner product of ``eta v^T`` with ``b_k c_k^T``, and the Gram matrix of the latter is
+    the Hadamard product ``(B B^T) o (C C^T)``. So ``|M_eta v|^2 <= lambda_max(A F ((B B^T) o (C C^T)) F A^T)`` with
+    ``F = diag(f'')``.
     """
     tokens, width, d = ck.shape
     out = [np.empty(tokens) for _ in tops]

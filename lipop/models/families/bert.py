@@ -17,7 +17,13 @@ from lipop.operators.block import PostNormBlock
 from lipop.operators.feedforward import MLP
 from lipop.operators.normalization import LayerNorm
 
-ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu"}
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+}
 CONFIG = {
     "model_type": Field(str, one_of=("bert",)),
     "vocab_size": Field(int, least=1),
@@ -43,7 +49,15 @@ INERT_HERE = {
     "pad_token_id": "one text without padding",
     "tie_word_embeddings": "the head is not part of the blocks",
 }
-HEADS = ("pooler.*", "cls.*", "classifier.*", "qa_outputs.*", "*.position_ids", "position_ids", "embeddings.position_ids")
+HEADS = (
+    "pooler.*",
+    "cls.*",
+    "classifier.*",
+    "qa_outputs.*",
+    "*.position_ids",
+    "position_ids",
+    "embeddings.position_ids",
+)
 LAYER = "encoder.layer.{i}."
 
 
@@ -52,7 +66,8 @@ def bert(path: Path, config: Mapping[str, Any], checkpoint: Checkpoint) -> Model
     c = take(config, CONFIG, INERT_HERE)
     if c["hidden_size"] % c["num_attention_heads"]:
         raise UnsupportedConfig(
-            f"config key 'num_attention_heads' = {c['num_attention_heads']} does not divide 'hidden_size' = {c['hidden_size']}"
+            f"config key 'num_attention_heads' = {c['num_attention_heads']} does not divide "
+            f"'hidden_size' = {c['hidden_size']}"
         )
     prefix = "bert." if "bert.embeddings.word_embeddings.weight" in checkpoint else ""
     d, m = c["hidden_size"], c["intermediate_size"]
@@ -100,7 +115,13 @@ def _refuse_unread(checkpoint: Checkpoint, prefix: str, layers: int) -> None:
     CheckpointError
         Naming tensors that nobody would read: they may mean that the map is another one.
     """
-    dense = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense")
+    dense = (
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        "intermediate.dense",
+    )
     parts = (*dense, "output.dense", "attention.output.LayerNorm", "output.LayerNorm")
     used = {f"{prefix}{LAYER.format(i=i)}{p}.{t}" for i in range(layers) for p in parts for t in ("weight", "bias")}
     used |= {f"{prefix}embeddings.{n}_embeddings.weight" for n in ("word", "position", "token_type")}
@@ -113,4 +134,6 @@ def _refuse_unread(checkpoint: Checkpoint, prefix: str, layers: int) -> None:
 
     stray = [n for n in checkpoint.names if n not in used and not any(fnmatchcase(n, h) for h in heads)]
     if stray:
-        raise CheckpointError(f"{checkpoint.path}: tensor {stray[0]!r} is not part of a BERT encoder ({len(stray)} such in all)")
+        raise CheckpointError(
+            f"{checkpoint.path}: tensor {stray[0]!r} is not part of a BERT encoder ({len(stray)} such in all)"
+        )
