@@ -55,7 +55,7 @@ class _Normalization(Operator):
         object.__setattr__(self, "gamma", g)
         eps = float(self.eps)
         if not 1e-290 < eps < 1e290:
-            raise DomainError(f"eps of {what} must be positive (the map is not Lipschitz without it) and finite, found {eps}")
+            raise DomainError(f"eps of {what} must be positive and finite (no constant exists without it), found {eps}")
         object.__setattr__(self, "eps", eps)
         if self.norm not in ("l2", "2inf") or (self.norm == "2inf" and not self.tokens):
             raise DomainError(f"{what} acts in l2, or in 2inf on tokens; found {self.norm!r} with tokens={self.tokens}")
@@ -142,7 +142,7 @@ class _Normalization(Operator):
         return inflate(np.where(middle, np.minimum(out, rise), out), 16)
 
     def core_deviation(self, x: Enclosed, radius: np.ndarray) -> np.ndarray:
-        """Upper bounds of ``|DU(w') - DU(w)|``, token by token, for w in the intervals of ``x`` and ``|P(w' - w)| <= radius``.
+        """Upper bounds of ``|DU(w') - DU(w)|`` for all w in the intervals of ``x`` and all ``|P(w' - w)| <= radius``.
 
         Parameters
         ----------

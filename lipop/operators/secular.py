@@ -1,8 +1,8 @@
 """Certified spectral norms of a diagonal matrix behind a projection-like factor, by the secular equation in O(d).
 
 Inertia decides (Haynsworth 1968): with ``D = mu^2 - G^2`` nonsingular and ``V`` of rank at most two, ``D + V V^T`` has
-``neg(D) + pos(I + V^T D^{-1} V) - rank`` negative eigenvalues. Where that number is zero, with the 2 x 2 matrix evaluated
-with its rounding, ``mu^2`` is certified to be at least every eigenvalue of ``G^2 - V V^T``.
+``neg(D) + pos(I + V^T D^{-1} V) - rank`` negative eigenvalues. Where that number is zero (the 2 x 2 matrix is evaluated
+with its rounding) ``mu^2`` is certified to be at least every eigenvalue of ``G^2 - V V^T``.
 """
 
 from __future__ import annotations
