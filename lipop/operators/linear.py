@@ -181,7 +181,7 @@ def Linear(
 ) -> Affine:
     """``x -> A x``: an :class:`Affine` map without offset.
 
-    >>> Linear(np.eye(2)).lip().value
+    >>> round(Linear(np.eye(2)).lip().value, 6)
     1.0
     """
     return Affine(A, None, dtype, tokens, norm_in, norm_out)
