@@ -1,6 +1,42 @@
 """Operators: one operator, or one close family, in each file."""
 
+from lipop.operators.activation import (
+    Activation,
+    elu,
+    gelu,
+    hardswish,
+    leaky_relu,
+    mish,
+    quick_gelu,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+    squared_relu,
+    tanh,
+)
 from lipop.operators.linear import Affine, Diagonal, Linear, LinearProduct, LowRank
 from lipop.operators.normalization import LayerNorm, RMSNorm
 
-__all__ = ["Affine", "Diagonal", "LayerNorm", "Linear", "LinearProduct", "LowRank", "RMSNorm"]
+__all__ = [
+    "Activation",
+    "Affine",
+    "Diagonal",
+    "LayerNorm",
+    "Linear",
+    "LinearProduct",
+    "LowRank",
+    "RMSNorm",
+    "elu",
+    "gelu",
+    "hardswish",
+    "leaky_relu",
+    "mish",
+    "quick_gelu",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "squared_relu",
+    "tanh",
+]

@@ -1,8 +1,8 @@
 """The thirteen activations as formulas: values and three derivatives, written once for NumPy arrays and for enclosures.
 
-A smooth activation is one function ``formula(level, x, m, param)`` of the order of differentiation ``level`` (0 to 3), where ``m`` holds
-the elementary functions: :class:`Plain` works on arrays of any float type, :class:`Rigorous` on ``Enclosed`` points. A piecewise one is
-a table of polynomial (or exponential) pieces between kinks.
+A smooth activation is one function ``formula(level, x, m, param)`` of the order of differentiation ``level`` (0 to 3),
+where ``m`` holds the elementary functions: :class:`Plain` works on arrays of any float type, :class:`Rigorous` on
+``Enclosed`` points. A piecewise one is a table of polynomial (or exponential) pieces between kinks.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Rigorous:
 
     @staticmethod
     def cdf(x: Enclosed) -> Enclosed:
-        """The normal distribution function, 0.4-Lipschitz; far out SciPy's value carries the rounding of exp(-x^2/2)."""
+        """The normal distribution function, 0.4-Lipschitz; far out SciPy's carries the rounding of x^2/2."""
         v = special.ndtr(x.mid)
         ulps = 2 * ELEMENTARY + 4 + 4 * np.where(x.mid < 0, x.mid * x.mid, 0.0)
         return Enclosed(v, (0.4 * x.err + ulps * UNIT * v) * (1 + 2.0**-40) + TINY)
@@ -104,7 +104,26 @@ class Rigorous:
         return Enclosed(np.full_like(x.mid, c), np.zeros_like(x.mid))
 
 
-# ---- smooth activations ------------------------------------------------------------------------------------------------------
+class Balls:
+    """What the pieces need, on flint's balls."""
+
+    @staticmethod
+    def exp(x: Any) -> Any:
+        """e^x."""
+        return x.exp()
+
+    @staticmethod
+    def expm1(x: Any) -> Any:
+        """e^x - 1."""
+        return x.exp() - 1
+
+    @staticmethod
+    def full(x: Any, c: float) -> Any:
+        """The exact constant ``c``."""
+        return 0 * x + c
+
+
+# ---- smooth activations --------------------------------------------------------------------------------------------
 
 
 def _gelu(level: int, x: Any, m: Any, param: Any) -> Any:
@@ -149,7 +168,7 @@ def _gelu_tanh(level: int, x: Any, m: Any, param: Any) -> Any:
     u = b * (x * (1.0 + CUBIC * (x * x)))
     if level == 0:
         return x * m.sigmoid(u)
-    v1 = b * (1.0 + (3.0 * CUBIC) * (x * x)) if m is Plain else b * (1.0 + 3.0 * (CUBIC * (x * x)))
+    v1 = b * (1.0 + 3.0 * (CUBIC * (x * x)))
     return _gated(level, x, m, u, v1, b * (6.0 * (CUBIC * x)), b * m.number(6.0 * CUBIC))
 
 
@@ -189,7 +208,7 @@ def _mish(level: int, x: Any, m: Any, param: Any) -> Any:
     return 3.0 * w2 + x * w3
 
 
-# ---- tables --------------------------------------------------------------------------------------------------------------------
+# ---- tables --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -201,7 +220,7 @@ class Smooth:
     formula : callable
         ``formula(level, x, m, param)``.
     series : callable
-        The value on flint's power series, ``series(x, arb)``: critical points and their values are enclosed from it alone.
+        The value on flint's power series, ``series(x, arb)``: critical points and their values come from it alone.
     roots : tuple of four tuples
         For each level the places, to five digits, where the next derivative vanishes; all of them.
     left, right : (slope, intercept)
@@ -220,9 +239,8 @@ def _series_sigmoid(x: Any) -> Any:
 
 
 def _series_mish(x: Any, arb: Any) -> Any:
-    e = x.exp()
-    n = e * (e + 2)
-    return x * n / (n + 2)
+    e = 1 + x.exp()
+    return x - 2 * x / (e * e + 1)  # tanh(log e) = 1 - 2 / (e^2 + 1)
 
 
 def _series_gelu_tanh(x: Any, arb: Any) -> Any:
@@ -291,9 +309,9 @@ SMOOTH: dict[str, Smooth] = {
 
 @dataclass(frozen=True)
 class Pieces:
-    """An activation of pieces: ``pieces[i]`` holds on ``kinks[i-1] < x < kinks[i]``; each piece has monotone derivatives.
+    """An activation of pieces: ``pieces[i]`` holds on ``kinks[i-1] < x < kinks[i]``.
 
-    ``roots[level]`` lists the exact interior places where the next derivative vanishes.
+    ``roots[level]`` lists the exact places inside a piece where the next derivative changes its sign.
     """
 
     kinks: tuple[float, ...]
@@ -341,4 +359,4 @@ PIECES: dict[str, Pieces] = {
 
 NAMES = (*SMOOTH, *PIECES)
 
-__all__ = ["FAR", "LEVELS", "NAMES", "PIECES", "SMOOTH", "TAIL", "Pieces", "Plain", "Rigorous", "Smooth"]
+__all__ = ["FAR", "LEVELS", "NAMES", "PIECES", "SMOOTH", "TAIL", "Balls", "Pieces", "Plain", "Rigorous", "Smooth"]
