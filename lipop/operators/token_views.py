@@ -28,7 +28,7 @@ class Normalization(Protocol):
 def normalization_factor(op: Normalization, x: Enclosed) -> TokenFactor:
     """``Df = G DU``, ``DU = (P - U U^T / d) / s``; ``Df(w') - Df(w) = (G P)(DU(w') - DU(w)) P``."""
     u, inv_s = op.factors(x)
-    tokens, d = u.shape
+    d = u.shape[-1]
     g = np.asarray(op.gamma, dtype=np.float64)
     P = np.eye(d) - 1.0 / d if op.centred else np.eye(d)
     M = (g[:, None] * (P - u.mid[:, :, None] * u.mid[:, None, :] / d)) * inv_s.mid[:, :, None]
