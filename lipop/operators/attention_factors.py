@@ -1,0 +1,142 @@
+"""What the attention rules need at a point: the enclosed forward pass, centred keys, score gradients and their norms.
+
+Every norm here is an upper bound that holds for the true factors at the centre and for the stored midpoints alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from lipop.core.enclosure import Enclosed, Stack, frobenius_up
+from lipop.core.rounding import UNIT, gamma, inflate
+from lipop.operators.attention_forward import AttentionForward, RotaryTable, forward_fields, rotate
+from lipop.operators.token_norms import norms
+
+if TYPE_CHECKING:
+    from lipop.operators.attention import Attention
+
+TIGHT = 1e-6  # relative slack of the head norms
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionFactors(AttentionForward):
+    """The forward pass with its centred keys, score gradients and norms.
+
+    Parameters
+    ----------
+    kap : Enclosed (H, T, dk)
+        Mean keys ``sum_j p_ij k_j``.
+    a : Enclosed (H, T, d) or None
+        ``a_i = c Wk^T q_i``, the gradient of score ij in token j. None with rotary positions, where it depends on j as well.
+    nq, nk : (H,) arrays
+        Bounds of ``|R_i Wq_h|`` and ``|R_j Wk_h|``.
+    nv, nO, nOV, A2 : (H,) arrays
+        Bounds of ``|Wv_h|``, ``|O_h|``, ``|O_h Wv_h|`` and ``c |Wq_h^T R_i^T R_j Wk_h|``.
+    V, K, na, bc : (H, T, T) arrays
+        Bounds of ``|v_j - o_i|``, ``|k_j - kap_i|``, ``|c Wk_h^T R_j^T q_i|`` and ``|c Wq_h^T R_i^T (k_j - kap_i)|``.
+
+    Examples
+    --------
+    >>> from lipop.operators.attention import Attention
+    >>> eye = np.eye(2)
+    >>> f = AttentionFactors.at(Attention(eye, eye, eye, eye, heads=1), Enclosed.exact(eye))
+    >>> f.p.mid.round(4).tolist(), bool((f.nOV >= 1).all())
+    ([[[0.6698, 0.3302], [0.3302, 0.6698]]], True)
+    """
+
+    kap: Enclosed
+    a: Enclosed | None
+    nq: np.ndarray
+    nk: np.ndarray
+    nv: np.ndarray
+    nO: np.ndarray
+    nOV: np.ndarray
+    A2: np.ndarray
+    V: np.ndarray
+    K: np.ndarray
+    na: np.ndarray
+    bc: np.ndarray
+
+    @classmethod
+    def at(cls, attn: Attention, X: Enclosed) -> Self:
+        """Enclose everything at ``X`` (T, d)."""
+        fields = forward_fields(attn, X)
+        f = AttentionForward(**fields)
+        repeat = len(f.Wq) // f.groups
+        spin = _spin(f)
+        nq = norms(Stack.exact(f.Wq), TIGHT) * spin
+        nk = np.repeat(norms(Stack.exact(f.Wk[::repeat]), TIGHT), repeat) * spin
+        nv = np.repeat(norms(Stack.exact(f.Wv[::repeat]), TIGHT), repeat)
+        nO = norms(Stack.exact(f.O), TIGHT)
+        Lq, slip_q = gram_root(f.Wq)
+        Lk, slip_k = gram_root(f.Wk)
+        Lv, slip_v = gram_root(f.Wv)
+        nOV = inflate(np.hypot(norms(Stack.exact(f.O) @ Stack.exact(Lv), TIGHT), np.sqrt(slip_v) * nO), 8)
+        if f.table is None:
+            qk = norms(Stack.exact(Lq).T @ Stack.exact(f.Wk), TIGHT)
+            A2 = inflate(f.c * np.hypot(qk, np.sqrt(slip_q) * nk), 8)
+        else:
+            A2 = inflate(f.c * nq * nk, 4)
+        kap = f.p @ f.k
+        a = (f.q @ Enclosed.exact(f.Wk)) * f.c if f.table is None else None
+        V, K, bc, na = (np.empty(f.p.shape) for _ in range(4))
+        back = None if f.table is None else (f.table[0], -f.table[1])
+        ev, eo, ek, ekap, eq = (row_errors(x) for x in (f.v, f.o, f.k, kap, f.q))
+        for h in range(len(f.Wq)):
+            V[h] = _row_norms(f.v.mid[h][None] - f.o.mid[h][:, None]) + ev[h][None] + eo[h][:, None]
+            kt = f.k.mid[h][None] - kap.mid[h][:, None]
+            size = _row_norms(kt)
+            slack = ek[h][None] + ekap[h][:, None] + UNIT * size
+            K[h] = size + slack
+            if back is not None:  # turned back by the query's position
+                kt = rotate(kt, (back[0][:, None], back[1][:, None]), f.turned)
+                slack = (slack + 8 * UNIT * size) * spin
+            bc[h] = f.c * (_through(kt, Lq[h], slip_q[h]) + nq[h] * slack)
+            if a is None:
+                z = rotate(np.broadcast_to(f.q.mid[h][:, None], kt.shape), back, f.turned)
+                slip = (eq[h][:, None] + 8 * UNIT * _row_norms(f.q.mid[h])[:, None]) * spin
+                na[h] = f.c * (_through(z, Lk[h], slip_k[h]) + nk[h] * slip)
+            else:
+                na[h] = a[h].norm_up(-1)[:, None]
+        V, K, bc, na = (inflate(x, 16) for x in (V, K, bc, na))
+        more = {"nq": nq, "nk": nk, "nv": nv, "nO": nO, "nOV": nOV, "A2": A2, "V": V, "K": K, "na": na, "bc": bc}
+        return cls(**fields, kap=kap.finite("attention's mean keys"), a=a, **more)
+
+
+def gram_root(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Square ``L`` (H, dk, dk) and ``slip`` (H,) with ``|W W^T - L L^T|_F <= slip``: then ``|W^T z|^2 <= |L^T z|^2 + slip |z|^2``."""
+    gram = Stack.exact(w).gram()
+    values, vectors = np.linalg.eigh(gram.mid)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    back = Stack(root, np.zeros(len(root))).gram()
+    slip = frobenius_up(back.mid - gram.mid) + UNIT * (frobenius_up(back.mid) + frobenius_up(gram.mid)) + back.err + gram.err
+    return root, inflate(slip, 8)
+
+
+def row_errors(x: Enclosed) -> np.ndarray:
+    """Upper bounds of the l2 errors of the rows (last axis)."""
+    return _row_norms(x.radius)
+
+
+def _row_norms(x: np.ndarray) -> np.ndarray:
+    return inflate(np.sqrt(np.einsum("...i,...i->...", x, x)), x.shape[-1] + 6)
+
+
+def _through(z: np.ndarray, root: np.ndarray, slip: float) -> np.ndarray:
+    """Upper bounds of ``|W^T z|`` for the rows z of an exact array, ``W W^T`` near ``root root^T``."""
+    size = _row_norms(z)
+    value = _row_norms(z @ root) + gamma(z.shape[-1] + 2) * size * frobenius_up(root)
+    return inflate(np.sqrt(value**2 + slip * size**2), 12)
+
+
+def _spin(f: AttentionForward) -> float:
+    """A bound of the norms of all rotations (1 up to the rounding of cos and sin)."""
+    if f.table is None:
+        return 1.0
+    return float(inflate(np.hypot(*f.table).max(), 8))
+
+
+__all__ = ["AttentionFactors", "RotaryTable", "gram_root", "row_errors"]

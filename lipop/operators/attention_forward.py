@@ -1,0 +1,220 @@
+"""Attention's forward pass, enclosed, and its derivative as stored: what every attention rule starts from.
+
+Shapes: T tokens of width d, H heads of width dk, G key and value heads (H a multiple of G). Head h reads key head ``h // (H / G)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from lipop.core.enclosure import Enclosed, frobenius_up
+from lipop.core.linearization import LinearOperator
+from lipop.core.rounding import gamma, inflate
+from lipop.errors import DomainError
+
+if TYPE_CHECKING:
+    from lipop.operators.attention import Attention
+
+Table = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class RotaryTable:
+    """Rotary position embedding: pair (i, i + dim/2) of the token at position t turns by the angle ``t base**(-2i/dim)``.
+
+    The first ``dim`` entries of a head turn (half-split layout, as in Llama), the rest stay. The float64 values of the table are
+    part of the map's definition: rounding of cos and sin is no error.
+
+    Examples
+    --------
+    >>> cos, sin = RotaryTable(10000.0, 2).table(3, 2)
+    >>> rotate(np.array([[1.0, 0.0]] * 3), (cos, sin))[1].round(4).tolist()
+    [0.5403, 0.8415]
+    """
+
+    base: float
+    dim: int
+
+    def __post_init__(self) -> None:
+        if self.dim < 2 or self.dim % 2 or not self.base > 0:
+            raise DomainError(f"rotary positions need an even dim and a base > 0, found dim {self.dim}, base {self.base}")
+        object.__setattr__(self, "base", float(self.base))
+
+    def table(self, tokens: int, width: int) -> Table:
+        """(tokens, width) cosines and sines, for heads of the given width."""
+        angles = np.arange(tokens)[:, None] * self.base ** (-np.arange(0, self.dim, 2) / self.dim)
+        rest = width - self.dim
+        cos = np.concatenate([np.cos(angles), np.cos(angles), np.ones((tokens, rest))], axis=1)
+        sin = np.concatenate([np.sin(angles), np.sin(angles), np.zeros((tokens, rest))], axis=1)
+        return cos, sin
+
+
+def rotate(x: Any, table: Table | None, dim: int | None = None) -> Any:
+    """Turn the last axis of ``(..., T, dk)`` arrays or enclosures; the adjoint is the rotation with ``-sin``."""
+    if table is None:
+        return x
+    cos, sin = table
+    dim = cos.shape[-1] if dim is None else dim
+    if isinstance(x, Enclosed):
+        return x * cos + Enclosed(_half(x.mid, dim), np.abs(_half(x.radius, dim))) * sin
+    return x * cos.astype(x.dtype, copy=False) + _half(x, dim) * sin.astype(x.dtype, copy=False)
+
+
+def _half(x: np.ndarray, dim: int) -> np.ndarray:
+    m = dim // 2
+    return np.concatenate([-x[..., m:dim], x[..., :m], x[..., dim:]], axis=-1)
+
+
+def softmax(s: Enclosed, mask: np.ndarray | None) -> Enclosed:
+    """Softmax over the last axis; masked entries (False) are exactly 0. Scores too wide to enclose give [0, 1]."""
+    top = (s.mid if mask is None else np.where(mask, s.mid, -np.inf)).max(axis=-1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        e = (s - top).exp()
+        if mask is not None:
+            e = Enclosed(np.where(mask, e.mid, 0.0), np.where(mask, e.err, 0.0))
+        p = e / e.sum(-1, keepdims=True)
+    known = np.isfinite(p.mid) & (p.err < 0.5)
+    p = Enclosed(np.where(known, np.clip(p.mid, 0.0, 1.0), 0.5), np.where(known, p.err, 0.5 + 1e-15))
+    return p if mask is None else Enclosed(np.where(mask, p.mid, 0.0), np.where(mask, p.err, 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionForward:
+    """One enclosed forward pass.
+
+    Parameters
+    ----------
+    q, k, v, o : Enclosed (H, T, dk)
+        Queries and keys (turned, if rotary), values, outputs of the heads; key heads are repeated.
+    p : Enclosed (H, T, T)
+    Wq, Wk, Wv : (H, dk, d) arrays
+        Exact.
+    O : (H, d, dk) array
+        Exact: head h adds ``O_h o_i`` to the output at token i.
+    c : float
+        The score's factor, exact as stored.
+    groups : int
+        Number of key heads.
+    table : (cos, sin) or None
+    turned : int
+        How many entries of a head turn.
+    """
+
+    q: Enclosed
+    k: Enclosed
+    v: Enclosed
+    o: Enclosed
+    p: Enclosed
+    Wq: np.ndarray
+    Wk: np.ndarray
+    Wv: np.ndarray
+    O: np.ndarray
+    c: float
+    groups: int
+    table: Table | None
+    turned: int
+
+    @classmethod
+    def at(cls, attn: Attention, X: Enclosed) -> Self:
+        """Enclose the pass at ``X`` (T, d)."""
+        return cls(**forward_fields(attn, X))
+
+    def jacobian(self) -> LinearOperator:
+        """The derivative with the stored midpoints, exact as stored.
+
+        Row i is ``sum_h O_h sum_j [p_ij Wv h_j + p_ij (v_j - o_i) ds_ij]`` with ``ds_ij = c (R_i Wq h_i . k_j + q_i . R_j Wk h_j)``:
+        the same numbers in both products, so they are exactly adjoint before rounding.
+        """
+        heads, tokens, dk = self.q.shape
+        g, r, d = self.groups, heads // self.groups, self.Wq.shape[-1]
+        flat = lambda w: np.ascontiguousarray(w[::r].reshape(g * dk, d))  # noqa: E731
+        wq, wk, wv = self.Wq.reshape(heads * dk, d), flat(self.Wk), flat(self.Wv)
+        out = np.ascontiguousarray(self.O.transpose(0, 2, 1)).reshape(heads * dk, d)
+        shared = lambda x: np.ascontiguousarray(x.mid[::r])[:, None]  # noqa: E731
+        q, o = self.q.mid.reshape(g, r, tokens, dk), self.o.mid.reshape(g, r, tokens, dk)
+        p, k, v = self.p.mid.reshape(g, r, tokens, tokens), shared(self.k), shared(self.v)
+        kT, vT, pT = k.swapaxes(-1, -2), v.swapaxes(-1, -2), p.swapaxes(-1, -2)
+        c, turned, table = self.c, self.turned, self.table
+        back = None if table is None else (table[0], -table[1])
+
+        def split(h: np.ndarray, m: int) -> np.ndarray:
+            return h.reshape(tokens, g, m, dk).transpose(1, 2, 0, 3)
+
+        def join(x: np.ndarray) -> np.ndarray:
+            return x.transpose(2, 0, 1, 3).reshape(tokens, -1)
+
+        def matvec(h: np.ndarray) -> np.ndarray:
+            dq, dkey = rotate(split(h @ wq.T, r), table, turned), rotate(split(h @ wk.T, 1), table, turned)
+            w = dq @ kT
+            w += q @ dkey.swapaxes(-1, -2)
+            w *= p
+            w *= c
+            do = w @ v + p @ split(h @ wv.T, 1)
+            do -= w.sum(axis=-1, keepdims=True) * o
+            return join(do) @ out
+
+        def rmatvec(u: np.ndarray) -> np.ndarray:
+            ob = split(u @ out.T, r)
+            sb = ob @ vT
+            sb -= (ob * o).sum(axis=-1, keepdims=True)
+            sb *= p
+            sb *= c
+            qb = rotate(sb @ k, back, turned)
+            kb = rotate((sb.swapaxes(-1, -2) @ q).sum(axis=1, keepdims=True), back, turned)
+            vb = (pT @ ob).sum(axis=1, keepdims=True)
+            return join(qb) @ wq + join(kb) @ wk + join(vb) @ wv
+
+        size = self._majorant()
+        chain = 2 * (d + 2 * heads * dk + 2 * tokens + 4 * dk + 64)
+        shape = (tokens, d)
+        return LinearOperator(shape, shape, matvec, rmatvec, majorant=size, product_error=gamma(chain) * size * (1 + 1e-12))
+
+    def _majorant(self) -> float:
+        """A bound of the norm of the products with every number replaced by its absolute value (so of |J| as well)."""
+        heads, tokens, dk = self.q.shape
+        wq, wk, wv, o = (frobenius_up(w) for w in (self.Wq, self.Wk, self.Wv, self.O))
+        q, k, v, p = (frobenius_up(x.mid) for x in (self.q, self.k, self.v, self.p))
+        turn = 1.0 if self.table is None else 2.0  # |cos| + |sin|, for entries by absolute value
+        far = np.sqrt((self.o.mid**2).sum(axis=-1)).max(axis=-1) * np.sqrt(tokens)
+        per_head = o * (turn * self.c * (wq * k + q * wk) * (v + far) + p * wv)
+        return float(inflate(per_head.sum(), heads + dk + 32))
+
+
+def forward_fields(attn: Attention, X: Enclosed) -> dict[str, Any]:
+    """The fields of :class:`AttentionForward` at ``X``."""
+    heads, groups, dk = attn.heads, attn.groups, attn.dk
+    tokens, d = X.shape
+    table = None if attn.rotary is None else attn.rotary.table(tokens, dk)
+    turned = 0 if attn.rotary is None else attn.rotary.dim
+    weights = [np.asarray(w, dtype=np.float64) for w in (attn.Wq, attn.Wk, attn.Wv)]
+    parts: list[Enclosed] = []
+    for w, b, n in zip(weights, (attn.bq, attn.bk, attn.bv), (heads, groups, groups), strict=True):
+        y = X @ Enclosed.exact(w.T)
+        y = y if b is None else y + b.astype(np.float64)
+        parts.append(y.reshape(tokens, n, dk).transpose(1, 0, 2))
+    index = np.repeat(np.arange(groups), heads // groups)
+    q, k = rotate(parts[0], table, turned), rotate(parts[1], table, turned)[index]
+    v = parts[2][index]
+    mask = np.tri(tokens, dtype=bool) if attn.causal else None
+    p = softmax((q @ k.T) * attn.c, mask)
+    wq = weights[0].reshape(heads, dk, d)
+    wk, wv = (w.reshape(groups, dk, d)[index] for w in weights[1:])
+    out = np.ascontiguousarray(np.asarray(attn.Wo, dtype=np.float64).reshape(d, heads, dk).transpose(1, 0, 2))
+    return {
+        "q": q.finite("attention's queries"),
+        "k": k.finite("attention's keys"),
+        "v": v.finite("attention's values"),
+        "o": (p @ v).finite("attention's heads"),
+        "p": p,
+        "Wq": wq,
+        "Wk": wk,
+        "Wv": wv,
+        "O": out,
+        "c": attn.c,
+        "groups": groups,
+        "table": table,
+        "turned": turned,
+    }
