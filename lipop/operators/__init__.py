@@ -15,6 +15,7 @@ from lipop.operators.activation import (
     squared_relu,
     tanh,
 )
+from lipop.operators.feedforward import MLP
 from lipop.operators.linear import Affine, Diagonal, Linear, LinearProduct, LowRank
 from lipop.operators.normalization import LayerNorm, RMSNorm
 
@@ -26,6 +27,7 @@ __all__ = [
     "Linear",
     "LinearProduct",
     "LowRank",
+    "MLP",
     "RMSNorm",
     "elu",
     "gelu",

@@ -41,9 +41,9 @@ class Activation(Operator):
     -----
     The derivative is diagonal, and every operator norm here takes the largest entry of a diagonal. On a region whose
     coordinates run over intervals I_k, Lip <= max_k sup |f'| on I_k; on the whole space, balls and boxes it is
-    attained: let coordinate k move alone. The Dahlquist constant is max_k sup f', the expansion min_k inf |f'| where f' keeps its
-    sign on I_k, the smoothness max_k sup |f''|. Between critical points f' is monotone: the suprema are exact up to
-    rounding.
+    attained: let coordinate k move alone. The Dahlquist constant is max_k sup f', the expansion min_k inf |f'| where
+    f' keeps its sign on I_k, the smoothness max_k sup |f''|. Between critical points f' is monotone: the suprema are
+    exact up to rounding.
 
     Examples
     --------

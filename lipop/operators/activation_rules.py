@@ -118,7 +118,7 @@ def _one_sign(values: list[Any]) -> bool:
 
 @cache
 def specials(name: str, level: int, param: float | None = None) -> tuple[Special, ...]:
-    """Critical points of a level with its values, kinks with both one-sided ones (infinite where a lower level jumps)."""
+    """Critical points of a level with its values; kinks with both one-sided ones, infinite if a lower level jumps."""
     if name in PIECES:
         return _special_pieces(name, level, param)
     found: list[Special] = []
