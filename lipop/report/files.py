@@ -18,7 +18,7 @@ from lipop.errors import CheckpointError, ReportError
 from lipop.models.strict_json import strict_loads
 
 VOLATILE = ("created", "digest", "seconds", "seconds_by_part")
-"""The fields, at any depth outside of proofs, that the report's digest leaves out: time stamps, durations and itself."""
+"""The fields, at any depth outside of proofs, that the digest leaves out: time stamps, durations and itself."""
 
 DEPTH = 40
 
@@ -39,7 +39,7 @@ def _stable(value: Any) -> Any:
     return [_stable(v) for v in value] if isinstance(value, list) else value
 
 
-# ---- writing -----------------------------------------------------------------------------------------------------------------
+# ---- writing ----
 
 
 def write(report: Path, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -63,7 +63,7 @@ def replace(path: Path, fill: Callable[[BinaryIO], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------------
+# ---- reading ----
 
 
 @cache
@@ -80,8 +80,8 @@ def read_json(report: Path) -> dict[str, Any]:
     Raises
     ------
     ReportError
-        If the file is not strict JSON (NaN, doubled keys, deep nesting) or does not follow ``lipop.report/1``; the message names
-        the field.
+        If the file is not strict JSON (NaN, doubled keys, deep nesting) or does not follow ``lipop.report/1``; the
+        message names the field.
     OSError
         If it cannot be read.
     """
@@ -124,7 +124,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises
     ------
     ReportError
-        If the file is no npz, holds compressed or doubled entries, other than float64 arrays, or an array that is not its name's.
+        If the file is no npz, holds compressed or doubled entries, other than float64 arrays, or an array that is not
+        its name's.
     OSError
         If it cannot be read.
     """

@@ -74,27 +74,40 @@ class Model(Protocol):
 
 
 class BranchAnalysis(Protocol):
-    """One residual branch: ``dahlquist``, ``lip_branch``, ``lip_sum`` (brackets) and ``lip_sum_rule`` (a bound), by name.
+    """A residual branch F on one ball around its own input.
 
     Attributes
     ----------
     name : str
+    radius, relative : float
+        ``relative`` is the radius over the point's norm; both are zero at the point itself.
     point : (tokens, d) array
-        The branch's input.
-    at : mapping
-        The four answers on the ball of radius zero around the point.
-    balls : sequence of (radius, relative, mapping)
-        The same on balls around the point; ``relative`` is the radius over the point's norm.
+    operator : Operator
+        F.
+    dahlquist, lip_branch, lip_sum : Bracket
+        Of F, of F, and of I + F.
+    lip_sum_rule : Bound
+        Of I + F, from the constants of F.
     """
 
     @property
     def name(self) -> str: ...
     @property
+    def radius(self) -> float: ...
+    @property
+    def relative(self) -> float: ...
+    @property
     def point(self) -> np.ndarray: ...
     @property
-    def at(self) -> Mapping[str, Bracket | Bound]: ...
+    def operator(self) -> Operator: ...
     @property
-    def balls(self) -> Sequence[tuple[float, float, Mapping[str, Bracket | Bound]]]: ...
+    def dahlquist(self) -> Bracket: ...
+    @property
+    def lip_branch(self) -> Bracket: ...
+    @property
+    def lip_sum(self) -> Bracket: ...
+    @property
+    def lip_sum_rule(self) -> Bound: ...
 
 
 class BlockAnalysis(Protocol):
@@ -110,6 +123,7 @@ class BlockAnalysis(Protocol):
     shell : (r, R, Bound)
         Upper bound of Lip where every token's norm lies in ``[r, R]``.
     residuals : sequence of BranchAnalysis
+        For each branch: at its point, then on each ball.
     seconds : mapping
         Time by part.
     """

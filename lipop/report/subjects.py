@@ -16,8 +16,8 @@ from lipop.report.protocol import Block
 
 
 def subjects_of(block: Block, x: np.ndarray) -> dict[str, Subject]:
-    """Every subject by digest: the block, its fields at any depth, runs of neighbouring factors, residual branches with their
-    sums, weight matrices, and the parts into which attention chains are split.
+    """Every subject by digest: the block, its fields at any depth, runs of neighbouring factors, residual branches with
+    their sums, weight matrices, and the parts into which attention chains are split.
 
     Parameters
     ----------

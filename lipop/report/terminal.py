@@ -1,0 +1,145 @@
+"""A report as a table for the terminal: one row a block, ends rounded outward, colours by status."""
+
+from __future__ import annotations
+
+import decimal
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lipop.report.numbers import read
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+RANKS = ("PROVED", "PROBABLE", "CONDITIONAL", "WITNESSED", "ESTIMATED", "UNKNOWN")
+COLOURS = {
+    "PROVED": "green",
+    "PROBABLE": "cyan",
+    "CONDITIONAL": "yellow",
+    "WITNESSED": "magenta",
+    "ESTIMATED": "red",
+    "UNKNOWN": "red",
+}
+
+
+def outward(value: float, *, down: bool, digits: int = 5) -> str:
+    """A number in a few significant digits, rounded so that what is printed is still true.
+
+    >>> outward(1.23456789, down=True), outward(1.23456789, down=False), outward(1e17 / 3, down=False)
+    ('1.2345', '1.2346', '3.3334e+16')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    mode = decimal.ROUND_FLOOR if down else decimal.ROUND_CEILING
+    short = decimal.Context(prec=digits, rounding=mode).plus(decimal.Decimal(value))
+    return f"{short:f}" if short == 0 or -4 <= short.adjusted() < digits + 2 else f"{short:e}"
+
+
+def rank(status: str) -> int:
+    """The place of a status from surest to least sure."""
+    return RANKS.index(status.partition("(")[0])
+
+
+def colour(status: str) -> str:
+    """The colour of a status."""
+    return COLOURS[status.partition("(")[0]]
+
+
+def interval(entry: Mapping[str, Any], digits: int = 5) -> Text:
+    """``lower .. upper``, and the ratio below it, in the colour of the upper end's status."""
+    from rich.text import Text
+
+    low, high = read(entry["lower"]), read(entry["upper"])
+    ratio = high / low if low > 0 else math.inf
+    ends = f"{outward(low, down=True, digits=digits)} .. {outward(high, down=False, digits=digits)}"
+    text = Text(ends, style=colour(entry["status"]))
+    if math.isfinite(ratio):
+        text.append(f"\nx {outward(ratio, down=False, digits=digits)}", style="dim")
+    elif math.isinf(high):
+        text.append("\nnot bounded", style="dim")
+    return text
+
+
+def blocks_table(data: Mapping[str, Any]) -> Table:
+    """One row a block: ``|x0|``, ``|DT(x0)|``, Lip on each ball, the largest weight norm, statuses, seconds.
+
+    Parameters
+    ----------
+    data : mapping
+        A report document. Its strings are printed as they are, never as markup.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    radii = data["settings"]["radii"]
+    table = Table(title=Text(_title(data)), title_justify="left", title_style="bold", header_style="bold")
+    for name in ("block", "|x0|", "|DT(x0)|", *(f"Lip, r = {r:g} |x0|" for r in radii), "max |W|", "status", "s"):
+        table.add_column(Text(name), justify="left" if name in ("block", "status") else "right", overflow="fold")
+    for b in data["blocks"]:
+        shown = [b["jacobian"], *b["ball"]]
+        table.add_row(
+            Text(str(b["name"])),
+            Text(f"{b['norm']:.4g}"),
+            *(interval(entry) for entry in shown),
+            _largest(b["weights"]),
+            _status([entry["status"] for entry in shown]),
+            Text(f"{b['seconds']:.1f}"),
+            end_section=b is not data["blocks"][-1],
+        )
+    return table
+
+
+def _title(data: Mapping[str, Any]) -> str:
+    model, tokens = data["model"], data["input"]["tokens"]
+    done, start, stop = len(data["blocks"]), *data["settings"]["blocks"]
+    part = "" if data["complete"] else f"; INCOMPLETE: {done} of {stop - start}"
+    name = f"{model['family']} {model['sha256'][:12]}"
+    return f"{name}, {tokens} tokens, blocks {start}:{stop} of {model['blocks']}{part}"
+
+
+def _largest(weights: Sequence[Mapping[str, Any]]) -> Text:
+    from rich.text import Text
+
+    if not weights:
+        return Text("-")
+    top = max(weights, key=lambda w: read(w["norm"]["upper"]))
+    return Text(outward(read(top["norm"]["upper"]), down=False), style=colour(top["norm"]["status"]))
+
+
+def _status(found: Sequence[str]) -> Text:
+    """The statuses of the row's upper ends, surest first."""
+    from rich.text import Text
+
+    text = Text()
+    for status in sorted(set(found), key=lambda s: (rank(s), s)):
+        text.append("\n" if text else "").append(status.lower(), style=colour(status))
+    return text
+
+
+def weights_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The norms of weights: block, name, shape, bracket, status."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold")
+    for name in ("block", "weight", "shape", "norm", "status"):
+        table.add_column(name, justify="right" if name in ("shape", "norm") else "left", overflow="fold")
+    for i, row in enumerate(rows):
+        status = str(row["norm"]["status"])
+        table.add_row(
+            Text(str(row["block"])),
+            Text(str(row["name"])),
+            Text(" x ".join(str(n) for n in row["shape"])),
+            Text(
+                f"{outward(read(row['norm']['lower']), down=True, digits=7)} .. "
+                f"{outward(read(row['norm']['upper']), down=False, digits=7)}"
+            ),
+            Text(status.lower(), style=colour(status)),
+            end_section=i + 1 < len(rows) and rows[i + 1]["block"] != row["block"],
+        )
+    return table
+
+
+__all__ = ["blocks_table", "colour", "interval", "outward", "rank", "weights_table"]
