@@ -15,6 +15,8 @@ from lipop.core.space import Space
 from lipop.errors import DomainError
 from lipop.operators import activation_rules as rule
 from lipop.operators.activation_rules import Range
+from lipop.operators.token_factor import TokenFactor
+from lipop.operators.token_views import activation_factor
 
 Shape = Space | int | tuple[int | None, ...]
 
@@ -99,6 +101,13 @@ class Activation(Operator):
         center = self._slope(ball.center)
         gap = np.maximum(slopes[1] - center, center - slopes[0])
         return float(gap.max()) * (1 + 4 * UNIT)
+
+    @property
+    def chains(self) -> bool:
+        return self.domain.any_tokens and len(self.domain.shape) == 2 and self.domain.norm == "l2"
+
+    def token_factor(self, x: Enclosed) -> TokenFactor:
+        return activation_factor(self.name, self.param, x, x)
 
     def _lip(self, on: Region) -> float | None:
         slopes = self._range(1, on, closed=False)

@@ -29,6 +29,8 @@ from lipop.operators.sandwich import (
     row_norms,
     spread_norms,
 )
+from lipop.operators.token_factor import TokenFactor
+from lipop.operators.token_views import activation_factor
 
 SLACK = 1e-6
 
@@ -156,6 +158,15 @@ class MLP(Operator):
         if not np.isfinite(e).all():
             return math.inf
         return float(spread_norms(wide(self.W_down), e, wide(self.W_up)).max())
+
+    # ---- the view for the chain rules ----
+
+    @property
+    def chains(self) -> bool:
+        return self.tokens
+
+    def token_factor(self, x: Enclosed) -> TokenFactor:
+        return activation_factor(self.activation, self.param, x, self.preactivation(x), self.W_up, self.W_down)
 
     # ---- constants ----
 

@@ -18,6 +18,7 @@ from lipop.core.rounding import gamma, inflate
 from lipop.core.rule import parts_digest
 from lipop.core.space import Space
 from lipop.errors import NonFiniteError, ShapeError
+from lipop.operators.token_factor import TokenFactor, linear_factor
 
 
 def _tensor(x: Any, what: str, dtype: str | None = None) -> np.ndarray:
@@ -96,6 +97,14 @@ class _Linear(Operator):
             majorant=top,
             product_error=gamma(sum(a.shape)) * top,
         )
+
+    @property
+    def chains(self) -> bool:
+        return self.domain.any_tokens and self.domain.norm == self.codomain.norm == "l2"
+
+    def token_factor(self, x: Enclosed) -> TokenFactor:
+        m = self._matrix()
+        return linear_factor(m.mid, m.error, x)
 
     def fuse(self, inner: Operator) -> Operator | None:
         if not isinstance(inner, _Linear):
