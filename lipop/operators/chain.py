@@ -142,7 +142,7 @@ class Link:
     rows: np.ndarray | None = None  # (p,) row norms of C_l, diagonal factors only
     weights: np.ndarray | None = None  # (T, p) sqrt(rhat / tau): the left scaling of C_l
     rhat: np.ndarray | None = None  # (T, p) reference radii of the diagonal core
-    flats: Mapping[int, np.ndarray] | None = None  # p -> rule F1's constant
+    flats: Mapping[int, np.ndarray] | None = None  # p -> rule F1's constant, for the whole chain only
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +242,7 @@ def _link(factors: tuple[TokenFactor, ...], prefix: list[Stack | None], l: int, 
     size_c = _chunked_left(
         Stack(np.broadcast_to(c.mid, (tokens, *c.shape[1:])), np.broadcast_to(c.err, tokens)), weights
     )
-    flats = dict(zip(left, curvature_norms(list(left.values()), ck, gram, factor.curvature), strict=True))
+    flats = {m: curvature_norms([left[m]], ck, gram, factor.curvature)[0]}
     rows = inflate(np.sqrt(np.einsum("pd,pd->p", c.mid[0], c.mid[0])) + c.err[0], c.shape[-1] + 4)
     return Link(tops, bottom, size_c, reach, rows, weights, rhat, flats)
 
@@ -368,8 +368,9 @@ def _pieces(
             continue
         whole, rest = core
         second = link.tops[p] * whole * link.c * betas[l]
-        first = link.tops[p] * rest
-        flat = np.zeros(tokens) if link.flats is None else link.flats[p] * rho
+        known = link.flats is not None and p in link.flats
+        first = link.tops[p] * (rest if known else whole)
+        flat = link.flats[p] * rho if known else np.zeros(tokens)  # pyright: ignore[reportOptionalSubscript]
         plain = plain + second + flat
         total = total + second + flat + first * link.bottom
         scales.append(first if link.weights is None else first[:, None] * link.weights)

@@ -74,7 +74,7 @@ def activation_factor(
         A, C = Stack.exact(wd), Stack.exact(wu)
         fu, fd = float(frobenius_up(wu)), float(frobenius_up(wd))
         slip = slope.radius.max(axis=1) + gamma(width + 4) * fastest
-        M = Stack(np.matmul(wd * s[:, None, :], wu), inflate(slip * fu * fd, 8))
+        M = Stack(_products(wd, s, wu), inflate(slip * fu * fd, 8))
         apply, adjoint = (lambda v: v @ wu.T), (lambda u: u @ wu)
         size = fu * fd * fastest * (1 + 1e-12)
         J = LinearOperator(
@@ -109,3 +109,12 @@ def activation_factor(
         apply_C=apply,
         adjoint_C=adjoint,
     )
+
+
+def _products(down: np.ndarray, slopes: np.ndarray, up: np.ndarray, size: int = 8) -> np.ndarray:
+    """``down diag(slopes_t) up`` for every token, a few tokens in one product."""
+    out = np.empty((len(slopes), down.shape[0], up.shape[1]))
+    for t in range(0, len(slopes), size):
+        part = down * slopes[t : t + size, None, :]
+        out[t : t + size] = (part.reshape(-1, down.shape[1]) @ up).reshape(-1, *out.shape[1:])
+    return out
