@@ -185,13 +185,17 @@ class Enclosed:
     def norm_up(self, axis: int = -1) -> np.ndarray:
         """Upper bounds of the l2 norms along an axis."""
         n = self.mid.shape[axis]
-        return inflate(np.sqrt((self.magnitude**2).sum(axis=axis)), n + 6)
+        size = self.magnitude
+        scale, y = _scaled(size, axis)
+        return inflate(scale * np.sqrt((y**2).sum(axis=axis)), n + 8)
 
     def norm_down(self, axis: int = -1) -> np.ndarray:
         """Lower bounds of the l2 norms along an axis."""
         n = self.mid.shape[axis]
         least = np.maximum(np.nextafter(np.abs(self.mid) - self.err, -np.inf), 0.0)
-        return np.maximum(np.sqrt((least**2).sum(axis=axis)) * (1 - 2 * gamma(n + 6)) - TINY, 0.0)
+        scale, y = _scaled(least, axis)
+        y = np.where(y > 1e-150, y, 0.0)  # squares that would underflow
+        return np.maximum(scale * np.sqrt((y**2).sum(axis=axis)) * (1 - 2 * gamma(n + 8)) - TINY, 0.0)
 
     def finite(self, what: str) -> Enclosed:
         """Return self if every value and error is finite.
@@ -204,6 +208,13 @@ class Enclosed:
         if not (np.isfinite(self.mid).all() and np.isfinite(self.err).all()):
             raise NonFiniteError(f"{what} overflows or cannot be enclosed in float64")
         return self
+
+
+def _scaled(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """A power of two near the largest entry along the axis, and the entries divided by it (exactly)."""
+    top = x.max(axis=axis, initial=0.0)
+    scale = np.ldexp(1.0, np.frexp(np.where((top > 0) & np.isfinite(top), top, 1.0))[1] - 1)
+    return scale, x / np.expand_dims(scale, axis)
 
 
 def _wrap(x: Any) -> Enclosed:

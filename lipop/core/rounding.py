@@ -95,7 +95,10 @@ def grid_up(value: float, bits: int) -> float:
         return value
     mantissa, exponent = math.frexp(value)
     scaled = math.ceil(mantissa * 2.0**bits + 0.0625)
-    return math.ldexp(float(scaled), exponent - bits)
+    try:
+        return math.ldexp(float(scaled), exponent - bits)
+    except OverflowError:
+        return math.inf if value > 0 else -math.nextafter(math.inf, 0.0)
 
 
 def grid_down(value: float, bits: int) -> float:
