@@ -609,7 +609,8 @@ class Relax(_Combined):
 
     def _deviation(self, ball: Ball | TokenBall) -> float | None:
         inner = self.inner.linearize(ball).deviation.norm()
-        return abs(self.alpha) * inner.value * (1 + 8 * UNIT) + 4 * UNIT if inner.known else None
+        slip = 4 * UNIT * (1 + abs(self.alpha))  # the stored 1 - alpha
+        return abs(self.alpha) * inner.value * (1 + 8 * UNIT) + slip if inner.known else None
 
     def lip(self, on: Region | None = None) -> Bound:
         """|1 - alpha| + |alpha| Lip."""
