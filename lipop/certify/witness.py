@@ -116,7 +116,7 @@ def lower(op: Operator, on: Region, *, effort: str = "quick", seed: int = 0) -> 
                 x, v, _ = ascend(op, x, on, steps, int(rng.integers(2**31)) + i)
             except DomainError:
                 break
-            if on.contains(x):
+            if on.contains(x) and on.reaches(v):
                 found.append(direction_bound(op, x, v, on=on))
     best = pairs(op, on, list(on.points) if isinstance(on, Cloud) else points)
     if best is not None:

@@ -17,8 +17,8 @@ from lipop.core.enclosure import Enclosed, frobenius_up
 from lipop.core.linearization import LinearOperator
 from lipop.core.region import Ball
 from lipop.core.rounding import dot_up, gamma
-from lipop.core.rule import leaf
-from lipop.errors import NonFiniteError, ProofError
+from lipop.core.rule import leaf, unknown
+from lipop.errors import NonFiniteError, ProofError, RegionError
 
 if TYPE_CHECKING:
     from lipop.core.operator import Operator
@@ -130,6 +130,8 @@ def derivative_norm(
     Lanczos trial."""
     J = op.derivative(x) if J is None else J
     claim = _point_claim(op, x, "op_norm", UPPER)
+    if not (claim.norm_in == claim.norm_out == "l2"):
+        return unknown(claim, "derivative norms here are l2")
     if min(J.shape) <= DENSE:
         return leaf(rules.NORM_DENSE, claim, _dense_norm(J), op)
     trial = seed_of(op.digest, f"norm:{array_digest(x)}", seed)
@@ -145,6 +147,8 @@ def derivative_dahlquist(
     """An upper bound of the largest eigenvalue of sym J, J the stored derivative at x."""
     J = op.derivative(x) if J is None else J
     claim = _point_claim(op, x, "dahlquist", UPPER)
+    if not (claim.norm_in == claim.norm_out == "l2"):
+        return unknown(claim, "Dahlquist constants are in l2 here")
     trial = seed_of(op.digest, f"dahlquist:{array_digest(x)}", seed)
     result = _lanczos_sym(J, trial, None, rtol)
     return leaf(
@@ -160,8 +164,17 @@ def top_direction(J: LinearOperator, *, seed: int = 0, rtol: float = 1e-4) -> np
 
 
 def direction_bound(op: Operator, x: np.ndarray, v: np.ndarray, quantity: str = "lip", on: Any = None) -> Bound:
-    """The lower bound of Lip (or of the Dahlquist constant) that the direction v at x witnesses."""
+    """The lower bound of Lip (or of the Dahlquist constant) that the direction v at x witnesses.
+
+    Raises
+    ------
+    RegionError
+        If the region does not reach along v (a finite set of points, a box without extent): a derivative says nothing
+        there.
+    """
     region = Ball(x, 0.0) if on is None else on
+    if not region.reaches(v):
+        raise RegionError(f"{region!r} does not reach along the direction: a derivative is no witness there")
     claim = Claim(quantity, LOWER, op.digest, region, op.domain.norm, op.codomain.norm)
     witness = Witness("direction", {"x": np.asarray(x, dtype=np.float64), "v": np.asarray(v, dtype=np.float64)})
     raw, rounded = _direction(op, witness, quantity)
@@ -302,18 +315,31 @@ def reprove_operator(
     ):
         if witness is None or not region.contains(witness.arrays["x"]):
             raise ProofError("the witness point lies outside the region")
-        return _direction(op, witness, claim.quantity)[0]
+        if not region.reaches(witness.arrays["v"]):
+            raise ProofError("the region does not reach along the witness direction")
+        return _as_claimed(rule, *_direction(op, witness, claim.quantity))
     if rule in (rules.LIP_PAIR, rules.LIP_PAIR_FLOAT):
         if witness is None or not (region.contains(witness.arrays["x"]) and region.contains(witness.arrays["y"])):
             raise ProofError("a witness point lies outside the region")
-        return _pair(op, witness)[0]
+        return _as_claimed(rule, *_pair(op, witness))
+    if (op.domain.norm, op.codomain.norm) != ("l2", "l2"):
+        raise ProofError(f"rule {rule} speaks about l2 norms")
     if not isinstance(region, Ball) or region.radius != 0:
         raise ProofError(f"rule {rule} speaks about a point")
     J = op.derivative(region.center)
     if rule == rules.NORM_DENSE:
         return _dense_norm(J)
+    if float(params["delta"]) != DELTA:
+        raise ProofError(f"the trial fails with probability {DELTA}, the node says {params['delta']}")
     if rule == rules.NORM_PROBABLE:
         return _root_up(run_lanczos(J, int(params["seed"]), int(params["steps"]), 0.0).upper)
     if rule == rules.DAHLQUIST_PROBABLE:
         return float(_lanczos_sym(J, int(params["seed"]), int(params["steps"]), 0.0).upper)
     raise ProofError(f"{op!r} cannot redo rule {rule}")
+
+
+def _as_claimed(rule: str, value: float, rounded: bool) -> float:
+    """The value of a witness, if its evaluation covers rounding wherever the rule says so."""
+    if not rounded and rule in (rules.LIP_DIRECTION, rules.DAHLQUIST_DIRECTION, rules.LIP_PAIR):
+        raise ProofError(f"rule {rule} needs an evaluation whose rounding is covered")
+    return value

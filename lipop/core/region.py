@@ -79,6 +79,11 @@ class Region:
         """True only if the region certainly contains the other one."""
         return self.digest == other.digest
 
+    def reaches(self, v: np.ndarray) -> bool:
+        """Whether every point of the region has others near it along ``v``, so that ``|DT(x) v| / |v|`` is a lower
+        bound of Lip there."""
+        return False
+
     def __repr__(self) -> str:
         inner = ", ".join(f"{k}={v}" for k, v in self.scalars.items())
         return f"{type(self).__name__}({inner})"
@@ -97,6 +102,9 @@ class Everywhere(Region):
     def encloses(self, other: Region) -> bool:
         return True
 
+    def reaches(self, v: np.ndarray) -> bool:
+        return True
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ball(Region):
@@ -109,6 +117,10 @@ class Ball(Region):
         Not negative.
     norm : str
         ``l2`` (all entries, also called F), ``linf``, ``l1`` or ``2inf``.
+
+    Notes
+    -----
+    On a ball of radius zero Lip stands for the norm of the derivative at the centre.
 
     Examples
     --------
@@ -150,6 +162,8 @@ class Ball(Region):
         return self.center + self.radius * h
 
     def encloses(self, other: Region) -> bool:
+        if self.norm == "l2" and (isinstance(other, Box | Cloud) or (isinstance(other, Ball) and other.norm != "l2")):
+            other = as_ball(other) or other
         if not isinstance(other, Ball | TokenBall) or other.center.shape != self.center.shape:
             return False
         same = array_digest(other.center) == array_digest(self.center)
@@ -159,6 +173,9 @@ class Ball(Region):
                 or (self.norm == "2inf" and self.radius >= float(other.rho_token.max()))
             )
         return same and self.norm == other.norm and self.radius >= other.radius
+
+    def reaches(self, v: np.ndarray) -> bool:
+        return True
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -221,6 +238,9 @@ class TokenBall(Region):
             and bool((self.rho_token >= other.rho_token).all())
         )
 
+    def reaches(self, v: np.ndarray) -> bool:
+        return self.rho_F == 0 or not bool(np.any(v[self.rho_token == 0]))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Box(Region):
@@ -249,7 +269,12 @@ class Box(Region):
         return rng.uniform(self.low, self.high, (n, *self.low.shape))
 
     def encloses(self, other: Region) -> bool:
-        return isinstance(other, Box) and bool((self.low <= other.low).all() and (self.high >= other.high).all())
+        if not isinstance(other, Box) or other.low.shape != self.low.shape:
+            return False
+        return bool((self.low <= other.low).all() and (self.high >= other.high).all())
+
+    def reaches(self, v: np.ndarray) -> bool:
+        return not bool(np.any(v[self.low == self.high]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -285,6 +310,9 @@ class Shell(Region):
 
     def encloses(self, other: Region) -> bool:
         return isinstance(other, Shell) and self.inner <= other.inner and self.outer >= other.outer
+
+    def reaches(self, v: np.ndarray) -> bool:
+        return self.inner < self.outer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
