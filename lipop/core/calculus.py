@@ -10,7 +10,7 @@ from lipop.core import formula
 from lipop.core.bound import LOWER, UPPER, Bound, Claim
 from lipop.core.digest import array_digest
 from lipop.core.region import Ball, Everywhere, TokenBall
-from lipop.core.rule import Accepts, covers, leaf_rule, parts_digest, rule, same_operator
+from lipop.core.rule import Accepts, covers, leaf_rule, norms_of, parts_digest, rule, same_operator, universal
 
 # ---- leaves that any operator or matrix can redo -------------------------------------------------------------------
 
@@ -186,6 +186,7 @@ def _locates(image: Bound, inner: Claim, outer: Claim) -> bool:
     region = outer.region
     return (
         image.claim.operator == inner.operator
+        and image.claim.side == UPPER
         and covers(image.claim, inner.region)
         and isinstance(region, Ball)
         and array_digest(region.center) == image.params.get("center")
@@ -195,11 +196,18 @@ def _locates(image: Bound, inner: Claim, outer: Claim) -> bool:
 
 
 def _compose_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
-    lips = [b for b in premises if b.claim.quantity == claim.quantity]
-    images = [b for b in premises if b.claim.quantity == "image"]
-    if len(lips) + len(images) != len(premises) or not lips:
-        return "premises are the factors' constants and the images between them"
+    if (claim.quantity, claim.side) not in (("lip", UPPER), ("expansion", LOWER)):
+        return "it bounds Lip from above and expansion from below"
     groups = [[str(f) for f in g] for g in params["groups"]]
+    lips, images = premises[: len(groups)], premises[len(groups) :]
+    if (
+        not lips
+        or any(b.claim.quantity != claim.quantity for b in lips)
+        or any(b.claim.quantity != "image" for b in images)
+    ):
+        return "premises are the factors' constants, innermost first, then the images between them"
+    if any(b.claim.side != claim.side for b in lips):
+        return "a premise bounds from the other side"
     if claim.operator != parts_digest("compose", [f for g in groups for f in g]) or len(groups) != len(lips):
         return "the factors are not those of the claim's operator"
     named = [g[0] if len(g) == 1 else parts_digest("compose", g) for g in groups]
@@ -212,8 +220,6 @@ def _compose_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[
     for inner, outer in pairwise(lips):
         if inner.claim.norm_out != outer.claim.norm_in:
             return "two factors meet in different norms"
-        if inner.claim.side != claim.side or outer.claim.side != claim.side:
-            return "a premise bounds from the other side"
         if isinstance(outer.claim.region, Everywhere):
             continue
         if not any(_locates(image, inner.claim, outer.claim) for image in images):
@@ -234,6 +240,8 @@ def compose(*values: Any, groups: list[list[str]]) -> Any:
 def _image_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
     if [p.claim.quantity for p in premises] != ["lip", "distance"] or claim.quantity != "image":
         return "premises are a Lipschitz constant on the ball and the forward error at its centre"
+    if claim.side != UPPER or any(p.claim.side != UPPER for p in premises):
+        return "premises and claim must bound from above"
     lip, forward = (p.claim for p in premises)
     if lip.operator != claim.operator or forward.operator != claim.operator:
         return "a premise speaks about another operator"
@@ -244,7 +252,8 @@ def _image_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[st
         return "the premises do not fit the ball"
     if params.get("radius") != ball.radius or premises[1].params.get("center") != params.get("center"):
         return "the radius or the centre is not the ball's"
-    return None if ball.norm == lip.norm_in == claim.norm_in and lip.norm_out == claim.norm_out else "the norms differ"
+    same = norms_of(lip) == norms_of(forward) == norms_of(claim) and ball.norm == claim.norm_in
+    return None if same else "the norms differ"
 
 
 @rule("image.ball@1", reference="T(Ball(c, r)) lies in Ball(c', L r + |T c - c'|)", accepts=_image_accepts)
@@ -256,8 +265,10 @@ def image_ball(lip: Any, forward: Any, radius: Any, center: str) -> Any:
 # ---- sums, scalings, residuals -------------------------------------------------------------------------------------
 
 
-def _parts_accepts(kind: str) -> Accepts:
+def _parts_accepts(kind: str, *quantities: str) -> Accepts:
     def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+        if claim.side != UPPER or claim.quantity not in quantities:
+            return f"it bounds {' or '.join(quantities)} from above"
         if claim.operator != parts_digest(kind, [p.claim.operator for p in premises]):
             return "the parts are not those of the claim's operator"
         for p in premises:
@@ -265,16 +276,26 @@ def _parts_accepts(kind: str) -> Accepts:
                 return "a premise bounds something else"
             if not covers(p.claim, claim.region):
                 return "a premise holds on a region that does not contain the claim's"
-            if (p.claim.norm_in, p.claim.norm_out) != (claim.norm_in, claim.norm_out):
+            if norms_of(p.claim) != norms_of(claim):
                 return "a premise holds in other norms"
         return None
 
     return accepts
 
 
-def _unroll_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+def _one_premise(claim: Claim, premises: tuple[Bound, ...]) -> str | None:
+    """One premise on the claim's quantity, side and norms, about every pair of its region."""
     if len(premises) != 1 or premises[0].claim.quantity != claim.quantity or premises[0].claim.side != claim.side:
         return "one premise on the same quantity is needed"
+    if not universal(claim):
+        return f"it gives no {claim.side} bound of {claim.quantity}"
+    return None if norms_of(premises[0].claim) == norms_of(claim) else "the premise holds in other norms"
+
+
+def _unroll_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    reason = _one_premise(claim, premises)
+    if reason is not None:
+        return reason
     n, inner = params["n"], params["inner"]
     if claim.operator != parts_digest("power", [str(n), inner]) or premises[0].claim.operator != parts_digest(
         "compose", [inner] * n
@@ -290,8 +311,9 @@ def unroll(value: Any, n: int, inner: str) -> Any:
 
 
 def _restrict_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
-    if len(premises) != 1 or premises[0].claim.quantity != claim.quantity or premises[0].claim.side != claim.side:
-        return "one premise on the same quantity is needed"
+    reason = _one_premise(claim, premises)
+    if reason is not None:
+        return reason
     p = premises[0].claim
     if claim.operator != parts_digest("restrict", [params["region"], p.operator]):
         return "the premise speaks about another operator"
@@ -323,7 +345,7 @@ def smoothness_residual(smoothness: Any) -> Any:
 @rule(
     "sum@1",
     reference="Lip(f + g) <= Lip f + Lip g; Dahlquist constants and smoothness add as well",
-    accepts=_parts_accepts("sum"),
+    accepts=_parts_accepts("sum", "lip", "dahlquist", "smoothness", "deviation"),
 )
 def total(*values: Any) -> Any:
     """Sum of the parts' constants."""
@@ -334,18 +356,17 @@ def total(*values: Any) -> Any:
 
 
 def _scale_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
-    if len(premises) != 1:
-        return "one premise is needed"
+    reason = _one_premise(claim, premises)
+    if reason is not None:
+        return reason
     p = premises[0].claim
     if claim.operator != parts_digest("scale", [params["c"].hex(), p.operator]):
         return "the part is not that of the claim's operator"
-    if (p.quantity, p.side) != (claim.quantity, claim.side) or (claim.quantity == "dahlquist" and params["c"] < 0):
-        return "the premise bounds something else"
-    return (
-        None
-        if covers(p, claim.region) and (p.norm_in, p.norm_out) == (claim.norm_in, claim.norm_out)
-        else "region or norms differ"
-    )
+    if claim.quantity not in ("lip", "expansion", "dahlquist", "smoothness", "deviation"):
+        return f"it says nothing about {claim.quantity}"
+    if claim.quantity == "dahlquist" and params["c"] < 0:
+        return "a Dahlquist constant scales with c >= 0 only"
+    return None if covers(p, claim.region) else "the premise holds on a smaller region"
 
 
 @rule(
@@ -362,9 +383,13 @@ def _residual_accepts(*quantities: str) -> Accepts:
     def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
         if [p.claim.quantity for p in premises] != list(quantities):
             return f"premises on {quantities} are needed"
+        if not universal(claim):
+            return f"it gives no {claim.side} bound of {claim.quantity}"
         for p in premises:
             if claim.operator != parts_digest("residual", [p.claim.operator]):
                 return "a premise speaks about another branch"
+            if norms_of(p.claim) != norms_of(claim):
+                return "a premise holds in other norms"
             if p.claim.side != UPPER or not covers(p.claim, claim.region):
                 return "a premise holds on a region that does not contain the claim's"
         if claim.norm_in != claim.norm_out or ("dahlquist" in quantities and claim.norm_in != "l2"):
@@ -424,12 +449,15 @@ def residual_expansion(lip: Any) -> Any:
 
 
 def _relax_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
-    if len(premises) != 1 or premises[0].claim.quantity != "lip" or claim.quantity != "lip":
-        return "one premise on Lip is needed"
+    reason = "it bounds Lip" if claim.quantity != "lip" else _one_premise(claim, premises)
+    if reason is not None:
+        return reason
     p = premises[0].claim
     if claim.operator != parts_digest("relax", [params["alpha"].hex(), p.operator]):
         return "the premise speaks about another operator"
-    return None if covers(p, claim.region) and p.side == UPPER else "the premise does not cover the region"
+    if claim.norm_in != claim.norm_out:
+        return "the rule holds in one norm"
+    return None if covers(p, claim.region) else "the premise holds on a smaller region"
 
 
 @rule("relax@1", reference="Lip((1 - a) I + a T) <= |1 - a| + |a| Lip T", accepts=_relax_accepts)
@@ -439,8 +467,11 @@ def relaxed(lip: Any, alpha: Any) -> Any:
 
 
 def _power_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
-    if len(premises) != 1 or premises[0].claim.quantity != claim.quantity or premises[0].claim.side != claim.side:
-        return "one premise on the same quantity is needed"
+    if (claim.quantity, claim.side) not in (("lip", UPPER), ("expansion", LOWER)) or claim.norm_in != claim.norm_out:
+        return "it bounds Lip from above and expansion from below, in one norm"
+    reason = _one_premise(claim, premises)
+    if reason is not None:
+        return reason
     p = premises[0].claim
     if claim.operator != parts_digest("power", [str(params["n"]), p.operator]):
         return "the premise speaks about another operator"
@@ -461,7 +492,10 @@ def power(value: Any, n: int) -> Any:
 
 
 def _linearize_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
-    if [p.claim.quantity for p in premises] != ["op_norm" if claim.quantity == "lip" else claim.quantity, "deviation"]:
+    at_center = {"lip": "op_norm", "dahlquist": "dahlquist"}.get(claim.quantity)
+    if at_center is None:
+        return "it bounds Lip or the Dahlquist constant"
+    if [p.claim.quantity for p in premises] != [at_center, "deviation"]:
         return "premises are the derivative at the centre and the deviation on the ball"
     at, dev = (p.claim for p in premises)
     if (
@@ -477,7 +511,7 @@ def _linearize_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mappin
         return "the derivative must be taken at a point and the deviation on a ball"
     if array_digest(point.center) != array_digest(ball.center) or not ball.encloses(claim.region):
         return "the ball does not contain the claim's region or has another centre"
-    return None if claim.norm_in == claim.norm_out == "l2" else "derivative norms here are l2"
+    return None if {*norms_of(at), *norms_of(dev), *norms_of(claim)} == {"l2"} else "derivative norms here are l2"
 
 
 @rule(
@@ -496,6 +530,8 @@ def linearize(at: Any, deviation: Any) -> Any:
 def _left_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
     if [p.claim.quantity for p in premises] != ["op_norm", "deviation"] or claim.quantity != "deviation":
         return "premises are the norm of the left factor and the deviation"
+    if claim.side != UPPER or any(p.claim.side != UPPER for p in premises):
+        return "premises and claim must bound from above"
     if claim.operator != parts_digest("left", [p.claim.operator for p in premises]):
         return "the factors are not those of the claim"
     return None if covers(premises[1].claim, claim.region) else "the deviation holds on a smaller region"
@@ -513,6 +549,14 @@ def _deviation_compose_accepts(claim: Claim, premises: tuple[Bound, ...], params
     if any(p.claim.side != UPPER for p in premises) or (claim.quantity, claim.side) != ("deviation", UPPER):
         return "premises and claim must bound from above"
     f_norm, f_dev, g_norm, g_dev, g_image = (p.claim for p in premises)
+    point = f_norm.region
+    if (
+        not isinstance(point, Ball)
+        or point.radius != 0
+        or not isinstance(g_norm.region, Ball)
+        or g_norm.region.radius != 0
+    ):
+        return "derivative norms are taken at a point"
     if f_norm.operator != f_dev.operator or not g_norm.operator == g_dev.operator == g_image.operator:
         return "norm and deviation of a factor belong together"
     inner = [str(d) for d in params["inner"]]
@@ -525,9 +569,14 @@ def _deviation_compose_accepts(claim: Claim, premises: tuple[Bound, ...], params
     outer = f_dev.region
     if not isinstance(outer, Ball) or outer.norm != "l2" or outer.radius < premises[4].value:
         return "the outer deviation must hold on a ball that contains the inner image"
-    if array_digest(outer.center) != premises[4].params.get("center"):
+    if not array_digest(outer.center) == array_digest(point.center) == premises[4].params.get("center"):
         return "the outer ball has another centre than the inner image"
-    return None
+    inner_ball = g_dev.region
+    if not isinstance(inner_ball, Ball | TokenBall):
+        return "the inner deviation holds on a ball"
+    if array_digest(inner_ball.center) != array_digest(g_norm.region.center):
+        return "norm and deviation of the inner factor have different centres"
+    return None if {n for p in premises for n in norms_of(p.claim)} == {"l2"} else "derivative norms here are l2"
 
 
 @rule(

@@ -23,7 +23,7 @@ from lipop.core.region import Ball, Box, Everywhere, Region, TokenBall, as_ball
 from lipop.core.rounding import dot_up
 from lipop.core.rule import derive, leaf, unknown
 from lipop.core.space import Space
-from lipop.errors import DomainError, RegionError
+from lipop.errors import DomainError, ProofError, RegionError
 
 if TYPE_CHECKING:
     from lipop.core.algebra import Composition
@@ -202,6 +202,11 @@ class Operator:
         from lipop.core import norms
 
         region = claim.region
+        if (claim.norm_in, claim.norm_out) != (self.domain.norm, self.codomain.norm):
+            raise ProofError(
+                f"the claim is in the norms {claim.norm_in} -> {claim.norm_out}, {self!r} measures in "
+                f"{self.domain.norm} -> {self.codomain.norm}"
+            )
         if rule == rules.LIP_OWN:
             return _value(self._lip(region))
         if rule == rules.DAHLQUIST_OWN:

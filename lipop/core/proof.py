@@ -15,8 +15,8 @@ from lipop.core.bound import LOWER, QUANTITIES, UPPER, Bound, Claim, Evidence, S
 from lipop.core.digest import array_digest, digest
 from lipop.core.region import Region, from_description
 from lipop.core.rounding import grid_down, grid_up, on_grid
-from lipop.core.rule import RULES, evaluate, leaf_evidence
-from lipop.errors import MissingData, ProofError, RegionError
+from lipop.core.rule import RULES, evaluate, leaf_evidence, unknown
+from lipop.errors import LipopError, MissingData, ProofError, RegionError
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +173,14 @@ def check_node(b: Bound) -> None:
         raise ProofError(f"{where}: there is no such rule")
     if b.claim.quantity not in QUANTITIES or b.claim.side not in (UPPER, LOWER):
         raise ProofError(f"{where}: malformed claim")
-    reason = spec.accepts(b.claim, b.premises, b.params)
+    try:
+        reason = spec.accepts(b.claim, b.premises, b.params)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
+        raise ProofError(f"{where}: the parameters are malformed: {e!r}") from e
     if reason is not None:
         raise ProofError(f"{where}: the premises do not support the claim: {reason}")
     if b.rule == "unknown@1":
-        if (b.claim.side == UPPER and b.value != math.inf) or (b.claim.side == LOWER and b.value > 0):
+        if b.value != unknown(b.claim, "").value:
             raise ProofError(f"{where}: an unknown bound must not state a number")
         return
     if math.isnan(b.value):
@@ -197,7 +200,10 @@ def check_node(b: Bound) -> None:
         evidence = evidence | p.evidence
     if evidence != b.evidence:
         raise ProofError(f"{where}: the evidence is not what the premises give")
-    value = evaluate(b.rule, b.claim.side, tuple(p.value for p in b.premises), b.params)
+    try:
+        value = evaluate(b.rule, b.claim.side, tuple(p.value for p in b.premises), b.params)
+    except (TypeError, ValueError) as e:
+        raise ProofError(f"{where}: the parameters do not fit the rule's formula: {e}") from e
     if value != b.value:
         raise ProofError(f"{where}: the value {b.value!r} is not the re-evaluation {value!r} of its rule")
 
@@ -206,7 +212,18 @@ def check_leaf(b: Bound, source: Source) -> None:
     """Redo the leaf's certificate: the stated value must hold, and must not be looser than its grid allows."""
     where = f"node {b.id[:12]} ({b.rule})"
     subject, procedure = source.find(b), RULES[b.rule].procedure
-    raw = procedure(subject, b.claim, b.params) if procedure else subject.reprove(b.rule, b.claim, b.params, b.witness)
+    if subject.digest != b.claim.operator:
+        raise ProofError(
+            f"{where}: the subject at hand has another digest, {subject.digest[:12]}, than the claim's operator"
+        )
+    try:
+        raw = (
+            procedure(subject, b.claim, b.params)
+            if procedure
+            else subject.reprove(b.rule, b.claim, b.params, b.witness)
+        )
+    except (LipopError, KeyError, TypeError, ValueError, AttributeError) as e:
+        raise ProofError(f"{where}: the certificate cannot be redone: {e}") from e
     bits = RULES[b.rule].grid
     if b.claim.side == UPPER:
         if not raw <= b.value:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lipop.core import formula
-from lipop.core.bound import UPPER, Bound, Claim, Evidence, Subject, Witness
+from lipop.core.bound import LOWER, UPPER, Bound, Claim, Evidence, Subject, Witness
 from lipop.core.digest import digest
 from lipop.core.region import Everywhere, Region
 from lipop.core.rounding import float_down, float_up, grid_down, grid_up, workprec
@@ -197,6 +197,18 @@ def covers(premise: Claim, needed: Region) -> bool:
     return isinstance(premise.region, Everywhere) or premise.region.encloses(needed)
 
 
+def universal(claim: Claim) -> bool:
+    """Whether the claim speaks about every pair of its region, so that it holds on any smaller one: an upper bound, or
+    a lower bound of the expansion. (A lower bound of Lip speaks about some pair: it passes to larger regions only.)
+    """
+    return (claim.side == LOWER) == (claim.quantity == "expansion")
+
+
+def norms_of(claim: Claim) -> tuple[str, str]:
+    """The norms in and out."""
+    return claim.norm_in, claim.norm_out
+
+
 def same_operator(*quantities: str, gives: str | None = None) -> Accepts:
     """Premises of the given quantities, all about the claim's operator, in its norms, on a region that contains the
     claim's."""
@@ -206,13 +218,15 @@ def same_operator(*quantities: str, gives: str | None = None) -> Accepts:
             return f"{len(quantities)} premises are needed, found {len(premises)}"
         if gives is not None and claim.quantity != gives:
             return f"it bounds {gives}"
+        if not universal(claim):
+            return f"it gives no {claim.side} bound of {claim.quantity}"
         for bound, q in zip(premises, quantities, strict=True):
             p = bound.claim
             if p.quantity != q or p.side != claim.side:
                 return f"a premise on {q} is needed, found {p.quantity}"
             if p.operator != claim.operator:
                 return "a premise speaks about another operator"
-            if (p.norm_in, p.norm_out) != (claim.norm_in, claim.norm_out):
+            if norms_of(p) != norms_of(claim):
                 return "a premise holds in other norms"
             if not covers(p, claim.region):
                 return "a premise holds on a region that does not contain the claim's"
@@ -242,6 +256,8 @@ def about(quantity: str, side: str = UPPER) -> Accepts:
 def _least_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
     if not premises:
         return "at least one premise is needed"
+    if claim.side != UPPER or not universal(claim):
+        return "it bounds from above"
     for p in (bound.claim for bound in premises):
         if (p.quantity, p.side, p.operator) != (claim.quantity, claim.side, claim.operator):
             return "a premise bounds something else"
