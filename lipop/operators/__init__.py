@@ -16,6 +16,8 @@ from lipop.operators.activation import (
     tanh,
 )
 from lipop.operators.feedforward import MLP
+from lipop.operators.function import FunctionOperator
+from lipop.operators.gated import GatedMLP
 from lipop.operators.linear import Affine, Diagonal, Linear, LinearProduct, LowRank
 from lipop.operators.normalization import LayerNorm, RMSNorm
 
@@ -23,6 +25,8 @@ __all__ = [
     "Activation",
     "Affine",
     "Diagonal",
+    "FunctionOperator",
+    "GatedMLP",
     "LayerNorm",
     "Linear",
     "LinearProduct",

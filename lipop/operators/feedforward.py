@@ -22,9 +22,8 @@ from lipop.operators.sandwich import (
     affine,
     affine_range,
     center_radius,
-    chunks,
-    middle,
     middle_norms,
+    middle_symmetric,
     radius_around,
     row_norms,
     spread_norms,
@@ -210,21 +209,12 @@ class MLP(Operator):
 
     def _dahlquist(self, on: Region) -> float | None:
         """``lambda_max(sym W_down diag(c) W_up)`` plus the spread, the largest over tokens."""
-        from lipop_kernels import symmetric_max
-
         slopes = self._range(1, on)
         if slopes is None or not (np.isfinite(slopes[0]).all() and np.isfinite(slopes[1]).all()):
             return None
         up, down = wide(self.W_up), wide(self.W_down)
         center, radius = center_radius(*slopes)
-        spread = spread_norms(down, radius, up)
-        best = -math.inf
-        for part in chunks(len(center), down.size):
-            stack = middle(down, [(center, up)], part)
-            for mid, err, more in zip(stack.mid, stack.err, spread[part], strict=True):
-                top = float(symmetric_max(mid, rtol=SLACK, error=float(err))) + float(more)
-                best = max(best, math.nextafter(top, math.inf))
-        return best
+        return middle_symmetric(down, [(center, up)], spread_norms(down, radius, up))
 
     def _smoothness(self, on: Region) -> float | None:
         curvatures = self._range(2, on)

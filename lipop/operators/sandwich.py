@@ -6,6 +6,8 @@ If ``|d_k - c_k| <= r_k`` then ``|A diag(d) B| <= |A diag(c) B| + |A diag(sqrt r
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from lipop.core.enclosure import Enclosed, Stack
@@ -82,6 +84,19 @@ def middle_norms(a: np.ndarray, terms: list[tuple[np.ndarray, np.ndarray]]) -> n
     return out
 
 
+def middle_symmetric(a: np.ndarray, terms: list[tuple[np.ndarray, np.ndarray]], spread: np.ndarray) -> float:
+    """The largest over tokens of ``lambda_max(sym sum_i A diag(c_i) B_i) + spread``, rounded up."""
+    from lipop_kernels import symmetric_max
+
+    best = -math.inf
+    for part in chunks(len(spread), max(a.size, a.shape[0] * terms[0][1].shape[1])):
+        stack = middle(a, terms, part)
+        for mid, err, more in zip(stack.mid, stack.err, spread[part], strict=True):
+            top = float(symmetric_max(mid, rtol=TIGHT, error=float(err))) + float(more)
+            best = max(best, math.nextafter(top, math.inf))
+    return best
+
+
 # ---- affine images of regions ------------------------------------------------------------------------------------
 
 
@@ -135,6 +150,7 @@ __all__ = [
     "center_radius",
     "middle",
     "middle_norms",
+    "middle_symmetric",
     "radius_around",
     "row_norms",
     "spread_norms",

@@ -1,0 +1,229 @@
+"""The gated MLP (SwiGLU, GeGLU): x -> W_down (f(W_gate x) * (W_up x)), on a vector or on every token."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lipop.core.enclosure import Enclosed
+from lipop.core.linearization import LinearOperator
+from lipop.core.memo import remember
+from lipop.core.operator import Operator
+from lipop.core.region import Ball, Region, TokenBall
+from lipop.core.rounding import dot_up, gamma, inflate
+from lipop.core.space import Space
+from lipop.errors import ShapeError
+from lipop.operators import activation_rules as rule
+from lipop.operators.activation_rules import Range
+from lipop.operators.feedforward import SLACK, apply, check_weight, wide
+from lipop.operators.sandwich import (
+    affine,
+    affine_range,
+    center_radius,
+    middle_norms,
+    middle_symmetric,
+    radius_around,
+    row_norms,
+    spread_norms,
+)
+
+
+@dataclass(frozen=True)
+class _Ranges:
+    """What a region gives: intervals of f''(g), f'(g), f(g) and u, and of the two middle factors f'(g) u and f(g)."""
+
+    curvature: Range
+    slope: Range
+    value: Range
+    up: Range
+
+    @property
+    def factor(self) -> Range:
+        """The interval of f'(g) u, from the four products of ends."""
+        return _product(self.slope, self.up)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the middle factors are bounded."""
+        return all(bool(np.isfinite(e).all()) for e in (*self.slope, *self.value, *self.up))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GatedMLP(Operator):
+    """``x -> W_down (f(W_gate x) * (W_up x))``; on token arrays it acts on every token.
+
+    Parameters
+    ----------
+    W_gate, W_up : (m, n) arrays
+    W_down : (p, m) array
+    activation : str
+        A name of :class:`~lipop.operators.activation.Activation`.
+    tokens : bool
+        Whether the domain is ``(None, n)`` instead of ``(n,)``.
+    param : float or None
+        The activation's parameter.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
+
+    Notes
+    -----
+    Not Lipschitz on the whole space (it grows quadratically). With g = W_gate x, u = W_up x the derivative is
+    ``W_down (diag(f'(g) u) W_gate + diag(f(g)) W_up)``; on a bounded region both diagonals run over intervals with
+    centres a, b and radii r, s, and ``Lip <= |W_down (diag(a) W_gate + diag(b) W_up)| + |W_down diag(sqrt r)|
+    |diag(sqrt r) W_gate| + |W_down diag(sqrt s)| |diag(sqrt s) W_up|``. After a normalisation the inputs lie in a ball
+    around 0: ask there, or on a shell.
+
+    Examples
+    --------
+    >>> f = GatedMLP(np.eye(2), np.eye(2), np.eye(2))
+    >>> f.lip().status, f.lip(Ball(np.zeros(2), 1.0)).value < 2.0
+    ('UNKNOWN', True)
+    """
+
+    tokenwise = True
+
+    W_gate: np.ndarray
+    W_up: np.ndarray
+    W_down: np.ndarray
+    activation: str = "silu"
+    tokens: bool = False
+    param: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("W_gate", "W_up", "W_down"):
+            object.__setattr__(self, name, check_weight(getattr(self, name), name))
+        if self.W_gate.shape != self.W_up.shape:
+            raise ShapeError(f"W_gate has shape {self.W_gate.shape}, W_up {self.W_up.shape}; they must be equal")
+        if self.W_down.shape[1] != len(self.W_up):
+            raise ShapeError(f"W_down has shape {self.W_down.shape}, after W_up it needs (p, {len(self.W_up)})")
+        object.__setattr__(self, "param", rule.parameter(self.activation, self.param))
+
+    @property
+    def domain(self) -> Space:
+        n = self.W_up.shape[1]
+        return Space((None, n) if self.tokens else (n,))
+
+    @property
+    def codomain(self) -> Space:
+        p = self.W_down.shape[0]
+        return Space((None, p) if self.tokens else (p,))
+
+    # ---- the value ----
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        g, u = apply(x, self.W_gate, None), apply(x, self.W_up, None)
+        return apply(rule.evaluate(self.activation, 0, g, self.param) * u, self.W_down, None)
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        g, u = affine(x, wide(self.W_gate), None), affine(x, wide(self.W_up), None)
+        y = affine(rule.enclose_value(self.activation, g, self.param) * u, wide(self.W_down), None)
+        return y if x.mid.ndim > 1 else y.reshape(-1)
+
+    # ---- the derivative ----
+
+    def _middle(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The stored f'(g) u and f(g) at a point."""
+        x = np.asarray(x, dtype=np.float64)
+        g, u = apply(x, wide(self.W_gate), None), apply(x, wide(self.W_up), None)
+        slope, value = (rule.evaluate(self.activation, k, g, self.param) for k in (1, 0))
+        return slope * u, value
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        gate, up, down = wide(self.W_gate), wide(self.W_up), wide(self.W_down)
+        a, b = self._middle(x)
+        tops = float(np.abs(a).max()) * dot_up(gate) + float(np.abs(b).max()) * dot_up(up)
+        size = float(inflate(dot_up(down) * tops, 6))
+        return LinearOperator(
+            x.shape,
+            (*x.shape[:-1], down.shape[0]),
+            lambda v: (a * (v @ gate.T) + b * (v @ up.T)) @ down.T,
+            lambda w: (a * (w @ down)) @ gate + (b * (w @ down)) @ up,
+            majorant=size,
+            product_error=gamma(sum(up.shape) + down.shape[0] + 6) * size,
+        )
+
+    def _ranges(self, on: Region) -> _Ranges | None:
+        g, u = (affine_range(wide(w), None, on) for w in (self.W_gate, self.W_up))
+        if g is None or u is None:
+            return None
+        curvature, slope, value = (rule.level_range(self.activation, k, *g, self.param) for k in (2, 1, 0))
+        return _Ranges(curvature, slope, value, u)
+
+    def _deviation(self, ball: TokenBall | Ball) -> float | None:
+        """Rule 0.5 for both middle factors around the stored ones, token by token."""
+        ranges = self._ranges(ball)
+        if ranges is None:
+            return None
+        if not ranges.finite:
+            return math.inf
+        a, b = (c.reshape(-1, len(self.W_up)) for c in self._middle(ball.center))
+        first = spread_norms(wide(self.W_down), radius_around(a, *ranges.factor), wide(self.W_gate))
+        second = spread_norms(wide(self.W_down), radius_around(b, *ranges.value), wide(self.W_up))
+        return float(inflate(first + second, 2).max())
+
+    # ---- constants ----
+
+    def _norms(self) -> tuple[float, float, float]:
+        """Proved norms of W_gate, W_up and W_down."""
+        from lipop_kernels import spectral_norm_upper
+
+        def make() -> tuple[float, float, float]:
+            gate, up, down = (
+                float(spectral_norm_upper(wide(w), rtol=SLACK)) for w in (self.W_gate, self.W_up, self.W_down)
+            )
+            return gate, up, down
+
+        return remember((self.digest, "norms"), make)
+
+    def _parts(self, ranges: _Ranges) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
+        """Centres with their matrices, and the spread around them."""
+        gate, up, down = wide(self.W_gate), wide(self.W_up), wide(self.W_down)
+        (a, r), (b, s) = center_radius(*ranges.factor), center_radius(*ranges.value)
+        return [(a, gate), (b, up)], inflate(spread_norms(down, r, gate) + spread_norms(down, s, up), 2)
+
+    def _lip(self, on: Region) -> float | None:
+        ranges = self._ranges(on)
+        if ranges is None:
+            return None
+        if not ranges.finite:
+            return math.inf
+        gate, up, down = self._norms()
+        best = down * (rule.sup_abs(*ranges.factor) * gate + rule.sup_abs(*ranges.value) * up)
+        terms, spread = self._parts(ranges)
+        return min(float(inflate(best, 6)), float(inflate(middle_norms(wide(self.W_down), terms) + spread, 2).max()))
+
+    def _dahlquist(self, on: Region) -> float | None:
+        """``lambda_max`` of the symmetric part of the centre plus the spread, the largest over tokens."""
+        ranges = self._ranges(on)
+        if ranges is None or not ranges.finite:
+            return None
+        return middle_symmetric(wide(self.W_down), *self._parts(ranges))
+
+    def _smoothness(self, on: Region) -> float | None:
+        """``|W_down| (sup |f'' u| R_g |W_gate| + 2 sup |f'| min(R_g |W_up|, R_u |W_gate|))``, R = largest row norm."""
+        ranges = self._ranges(on)
+        if ranges is None:
+            return None
+        bent = ranges.finite and all(bool(np.isfinite(e).all()) for e in ranges.curvature)
+        if not bent:
+            return math.inf
+        gate, up, down = self._norms()
+        row_gate, row_up = (float(row_norms(wide(w)).max()) for w in (self.W_gate, self.W_up))
+        first = rule.sup_abs(*_product(ranges.curvature, ranges.up)) * row_gate * gate
+        second = 2 * rule.sup_abs(*ranges.slope) * min(row_gate * up, row_up * gate)
+        return float(inflate(down * (first + second), 8))
+
+
+def _product(a: Range, b: Range) -> Range:
+    """Intervals of products, rounded outward."""
+    with np.errstate(invalid="ignore"):
+        ends = np.stack([x * y for x in a for y in b])
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    return np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
+
+
+__all__ = ["GatedMLP"]
