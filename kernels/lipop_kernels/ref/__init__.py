@@ -1,1 +1,1 @@
-"""To be filled."""
+"""The plain definitions of the kernels."""
