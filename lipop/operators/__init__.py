@@ -15,16 +15,20 @@ from lipop.operators.activation import (
     squared_relu,
     tanh,
 )
+from lipop.operators.embedding import Embedding, Simplex
 from lipop.operators.feedforward import MLP
 from lipop.operators.function import FunctionOperator
 from lipop.operators.gated import GatedMLP
 from lipop.operators.linear import Affine, Diagonal, Linear, LinearProduct, LowRank
 from lipop.operators.normalization import LayerNorm, RMSNorm
+from lipop.operators.rotary import Rotary
+from lipop.operators.softmax import Softmax
 
 __all__ = [
     "Activation",
     "Affine",
     "Diagonal",
+    "Embedding",
     "FunctionOperator",
     "GatedMLP",
     "LayerNorm",
@@ -33,6 +37,9 @@ __all__ = [
     "LowRank",
     "MLP",
     "RMSNorm",
+    "Rotary",
+    "Simplex",
+    "Softmax",
     "elu",
     "gelu",
     "hardswish",

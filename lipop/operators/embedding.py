@@ -1,4 +1,4 @@
-"""Token embedding: rows of a table, looked up by id, or mixed by weights on the simplex (soft lookup p -> p^T E)."""
+"""Token embedding: rows of a table, looked up by id, or mixed by weights (soft lookup p -> p^T E)."""
 
 from __future__ import annotations
 
@@ -63,9 +63,10 @@ class Embedding(Operator):
     Notes
     -----
     On the whole space the map is linear with norm ``|E|`` (l1: the largest row). On :class:`Simplex` differences sum to
-    zero, so the constants are smaller, and exact: ``|E - mean row|`` in l2, half the table's diameter ``max |e_a - e_b|`` from l1
-    (the extreme points of the zero-sum l1 ball are ``(delta_a - delta_b)/2``). A hard lookup has the diameter itself as its
-    constant for the discrete metric, and the diameter over sqrt(2) for one-hot vectors in l2.
+    zero, so the constants are smaller, and exact: ``|E - mean row|`` in l2, half the table's diameter
+    ``max |e_a - e_b|`` from l1 (the extreme points of the zero-sum l1 ball are ``(delta_a - delta_b)/2``). A hard
+    lookup has the diameter itself as its constant for the discrete metric, and the diameter over sqrt(2) for one-hot
+    vectors in l2.
 
     Examples
     --------
@@ -175,7 +176,7 @@ class Embedding(Operator):
 
 
 def _diameter(c: np.ndarray) -> float:
-    """The largest distance of two rows, rounded up: ``|a|^2 + |b|^2 - 2 a.b``, rows in order of length, tile by tile."""
+    """The largest distance of two rows, rounded up: ``|a|^2 + |b|^2 - 2 a.b`` tile by tile, long rows first."""
     size = Enclosed.exact(c).norm_up()
     order = np.argsort(-size)
     c, size = c[order], size[order]
