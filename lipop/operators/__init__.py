@@ -15,6 +15,7 @@ from lipop.operators.activation import (
     squared_relu,
     tanh,
 )
+from lipop.operators.attention import Attention, RotaryTable
 from lipop.operators.embedding import Embedding, Simplex
 from lipop.operators.feedforward import MLP
 from lipop.operators.function import FunctionOperator
@@ -27,6 +28,7 @@ from lipop.operators.softmax import Softmax
 __all__ = [
     "Activation",
     "Affine",
+    "Attention",
     "Diagonal",
     "Embedding",
     "FunctionOperator",
@@ -38,6 +40,7 @@ __all__ = [
     "MLP",
     "RMSNorm",
     "Rotary",
+    "RotaryTable",
     "Simplex",
     "Softmax",
     "elu",

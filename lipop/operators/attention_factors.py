@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from lipop.core.enclosure import Enclosed, Stack, frobenius_up
+from lipop.core.memo import remember
 from lipop.core.rounding import UNIT, gamma, inflate
 from lipop.operators.attention_forward import AttentionForward, RotaryTable, forward_fields, rotate
 from lipop.operators.token_norms import norms
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lipop.operators.attention import Attention
 
 TIGHT = 1e-6  # relative slack of the head norms
+SPIN = 1.0 + 2.0**-46  # norm of a rotation whose cos and sin are rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,8 @@ class AttentionFactors(AttentionForward):
     kap : Enclosed (H, T, dk)
         Mean keys ``sum_j p_ij k_j``.
     a : Enclosed (H, T, d) or None
-        ``a_i = c Wk^T q_i``, the gradient of score ij in token j. None with rotary positions, where it depends on j as well.
+        ``a_i = c Wk^T q_i``, the gradient of score ij in token j. None with rotary positions, where it depends on j as
+        well.
     nq, nk : (H,) arrays
         Bounds of ``|R_i Wq_h|`` and ``|R_j Wk_h|``.
     nv, nO, nOV, A2 : (H,) arrays
@@ -65,23 +68,11 @@ class AttentionFactors(AttentionForward):
         """Enclose everything at ``X`` (T, d)."""
         fields = forward_fields(attn, X)
         f = AttentionForward(**fields)
-        repeat = len(f.Wq) // f.groups
-        spin = _spin(f)
-        nq = norms(Stack.exact(f.Wq), TIGHT) * spin
-        nk = np.repeat(norms(Stack.exact(f.Wk[::repeat]), TIGHT), repeat) * spin
-        nv = np.repeat(norms(Stack.exact(f.Wv[::repeat]), TIGHT), repeat)
-        nO = norms(Stack.exact(f.O), TIGHT)
-        Lq, slip_q = gram_root(f.Wq)
-        Lk, slip_k = gram_root(f.Wk)
-        Lv, slip_v = gram_root(f.Wv)
-        nOV = inflate(np.hypot(norms(Stack.exact(f.O) @ Stack.exact(Lv), TIGHT), np.sqrt(slip_v) * nO), 8)
-        if f.table is None:
-            qk = norms(Stack.exact(Lq).T @ Stack.exact(f.Wk), TIGHT)
-            A2 = inflate(f.c * np.hypot(qk, np.sqrt(slip_q) * nk), 8)
-        else:
-            A2 = inflate(f.c * nq * nk, 4)
+        n = head_norms(attn)
         kap = f.p @ f.k
         a = (f.q @ Enclosed.exact(f.Wk)) * f.c if f.table is None else None
+        Lq, slip_q = gram_root(f.Wq)
+        Lk, slip_k = gram_root(f.Wk)
         V, K, bc, na = (np.empty(f.p.shape) for _ in range(4))
         back = None if f.table is None else (f.table[0], -f.table[1])
         ev, eo, ek, ekap, eq = (row_errors(x) for x in (f.v, f.o, f.k, kap, f.q))
@@ -93,26 +84,74 @@ class AttentionFactors(AttentionForward):
             K[h] = size + slack
             if back is not None:  # turned back by the query's position
                 kt = rotate(kt, (back[0][:, None], back[1][:, None]), f.turned)
-                slack = (slack + 8 * UNIT * size) * spin
-            bc[h] = f.c * (_through(kt, Lq[h], slip_q[h]) + nq[h] * slack)
+                slack = (slack + 8 * UNIT * size) * SPIN
+            bc[h] = f.c * (_through(kt, Lq[h], slip_q[h]) + n.nq[h] * slack)
             if a is None:
                 z = rotate(np.broadcast_to(f.q.mid[h][:, None], kt.shape), back, f.turned)
-                slip = (eq[h][:, None] + 8 * UNIT * _row_norms(f.q.mid[h])[:, None]) * spin
-                na[h] = f.c * (_through(z, Lk[h], slip_k[h]) + nk[h] * slip)
+                slip = (eq[h][:, None] + 8 * UNIT * _row_norms(f.q.mid[h])[:, None]) * SPIN
+                na[h] = f.c * (_through(z, Lk[h], slip_k[h]) + n.nk[h] * slip)
             else:
                 na[h] = a[h].norm_up(-1)[:, None]
         V, K, bc, na = (inflate(x, 16) for x in (V, K, bc, na))
-        more = {"nq": nq, "nk": nk, "nv": nv, "nO": nO, "nOV": nOV, "A2": A2, "V": V, "K": K, "na": na, "bc": bc}
-        return cls(**fields, kap=kap.finite("attention's mean keys"), a=a, **more)
+        kap = kap.finite("attention's mean keys")
+        return cls(
+            **fields, kap=kap, a=a, nq=n.nq, nk=n.nk, nv=n.nv, nO=n.nO, nOV=n.nOV, A2=n.A2, V=V, K=K, na=na, bc=bc
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class HeadNorms:
+    """Proved norms of the heads' weights, see :class:`AttentionFactors`; each (H,)."""
+
+    nq: np.ndarray
+    nk: np.ndarray
+    nv: np.ndarray
+    nO: np.ndarray
+    nOV: np.ndarray
+    A2: np.ndarray
+    O: np.ndarray
+
+
+def head_norms(attn: Attention) -> HeadNorms:
+    """The norms of an operator's weights, shared inside a memo."""
+    return remember(("attention head norms", attn.digest), lambda: _head_norms(attn))
+
+
+def _head_norms(attn: Attention) -> HeadNorms:
+    heads, groups, dk = attn.heads, attn.groups, attn.dk
+    index = np.repeat(np.arange(groups), heads // groups)
+    wq, wk, wv = (np.asarray(w, dtype=np.float64).reshape(-1, dk, w.shape[1]) for w in (attn.Wq, attn.Wk, attn.Wv))
+    O = np.ascontiguousarray(np.asarray(attn.Wo, dtype=np.float64).reshape(-1, heads, dk).transpose(1, 0, 2))
+    spin = 1.0 if attn.rotary is None else SPIN
+    nq, nO = norms(Stack.exact(wq), TIGHT) * spin, norms(Stack.exact(O), TIGHT)
+    nk, nv = (norms(Stack.exact(w), TIGHT)[index] for w in (wk, wv))
+    nk = nk * spin
+    root, slip = gram_root(wv)
+    root, slip = root[index], slip[index]
+    nOV = np.hypot(norms(Stack.exact(O) @ Stack.exact(root), TIGHT), np.sqrt(slip) * nO)
+    if attn.rotary is None:
+        root, slip = gram_root(wq)
+        qk = norms(Stack.exact(root).T @ Stack.exact(wk[index]), TIGHT)
+        A2 = attn.c * np.hypot(qk, np.sqrt(slip) * nk)
+    else:
+        A2 = attn.c * nq * nk
+    nq, nk, nOV, A2 = (inflate(x, 8) for x in (nq, nk, nOV, A2))
+    return HeadNorms(nq, nk, nv, nO, nOV, A2, O)
 
 
 def gram_root(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square ``L`` (H, dk, dk) and ``slip`` (H,) with ``|W W^T - L L^T|_F <= slip``: then ``|W^T z|^2 <= |L^T z|^2 + slip |z|^2``."""
+    """Square ``L`` (H, dk, dk) and ``slip`` (H,) with ``|W W^T - L L^T|_F <= slip``: then ``|W^T z|^2 <= |L^T z|^2 +
+    slip |z|^2``."""
     gram = Stack.exact(w).gram()
     values, vectors = np.linalg.eigh(gram.mid)
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     back = Stack(root, np.zeros(len(root))).gram()
-    slip = frobenius_up(back.mid - gram.mid) + UNIT * (frobenius_up(back.mid) + frobenius_up(gram.mid)) + back.err + gram.err
+    slip = (
+        frobenius_up(back.mid - gram.mid)
+        + UNIT * (frobenius_up(back.mid) + frobenius_up(gram.mid))
+        + back.err
+        + gram.err
+    )
     return root, inflate(slip, 8)
 
 
@@ -132,11 +171,4 @@ def _through(z: np.ndarray, root: np.ndarray, slip: float) -> np.ndarray:
     return inflate(np.sqrt(value**2 + slip * size**2), 12)
 
 
-def _spin(f: AttentionForward) -> float:
-    """A bound of the norms of all rotations (1 up to the rounding of cos and sin)."""
-    if f.table is None:
-        return 1.0
-    return float(inflate(np.hypot(*f.table).max(), 8))
-
-
-__all__ = ["AttentionFactors", "RotaryTable", "gram_root", "row_errors"]
+__all__ = ["AttentionFactors", "HeadNorms", "RotaryTable", "gram_root", "head_norms", "row_errors"]

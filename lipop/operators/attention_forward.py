@@ -1,6 +1,7 @@
 """Attention's forward pass, enclosed, and its derivative as stored: what every attention rule starts from.
 
-Shapes: T tokens of width d, H heads of width dk, G key and value heads (H a multiple of G). Head h reads key head ``h // (H / G)``.
+Shapes: T tokens of width d, H heads of width dk, G key and value heads (H a multiple of G). Head h reads key head ``h
+// (H / G)``.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ Table = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class RotaryTable:
-    """Rotary position embedding: pair (i, i + dim/2) of the token at position t turns by the angle ``t base**(-2i/dim)``.
+    """Rotary position embedding: pair (i, i + dim/2) of the token at position t turns by the angle ``t
+    base**(-2i/dim)``.
 
-    The first ``dim`` entries of a head turn (half-split layout, as in Llama), the rest stay. The float64 values of the table are
-    part of the map's definition: rounding of cos and sin is no error.
+    The first ``dim`` entries of a head turn (half-split layout, as in Llama), the rest stay. The float64 values of the
+    table are part of the map's definition: rounding of cos and sin is no error.
 
     Examples
     --------
@@ -40,7 +42,9 @@ class RotaryTable:
 
     def __post_init__(self) -> None:
         if self.dim < 2 or self.dim % 2 or not self.base > 0:
-            raise DomainError(f"rotary positions need an even dim and a base > 0, found dim {self.dim}, base {self.base}")
+            raise DomainError(
+                f"rotary positions need an even dim and a base > 0, found dim {self.dim}, base {self.base}"
+            )
         object.__setattr__(self, "base", float(self.base))
 
     def table(self, tokens: int, width: int) -> Table:
@@ -125,8 +129,8 @@ class AttentionForward:
     def jacobian(self) -> LinearOperator:
         """The derivative with the stored midpoints, exact as stored.
 
-        Row i is ``sum_h O_h sum_j [p_ij Wv h_j + p_ij (v_j - o_i) ds_ij]`` with ``ds_ij = c (R_i Wq h_i . k_j + q_i . R_j Wk h_j)``:
-        the same numbers in both products, so they are exactly adjoint before rounding.
+        Row i is ``sum_h O_h sum_j [p_ij Wv h_j + p_ij (v_j - o_i) ds_ij]`` with ``ds_ij = c (R_i Wq h_i . k_j + q_i .
+        R_j Wk h_j)``: the same numbers in both products, so they are exactly adjoint before rounding.
         """
         heads, tokens, dk = self.q.shape
         g, r, d = self.groups, heads // self.groups, self.Wq.shape[-1]
@@ -170,7 +174,9 @@ class AttentionForward:
         size = self._majorant()
         chain = 2 * (d + 2 * heads * dk + 2 * tokens + 4 * dk + 64)
         shape = (tokens, d)
-        return LinearOperator(shape, shape, matvec, rmatvec, majorant=size, product_error=gamma(chain) * size * (1 + 1e-12))
+        return LinearOperator(
+            shape, shape, matvec, rmatvec, majorant=size, product_error=gamma(chain) * size * (1 + 1e-12)
+        )
 
     def _majorant(self) -> float:
         """A bound of the norm of the products with every number replaced by its absolute value (so of |J| as well)."""
