@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from lipop.core.bound import Bound
+from lipop.core.bound import Bound, Claim
 from lipop.core.norms import direction_bound, pair_bound, seed_of, top_direction
 from lipop.core.operator import Operator
 from lipop.core.region import Ball, Box, Cloud, Everywhere, Region, Shell, TokenBall, as_ball
-from lipop.errors import DomainError, RegionError
+from lipop.core.rule import unknown
+from lipop.errors import DomainError
 
 
 def starts(op: Operator, on: Region, rng: np.random.Generator, count: int) -> list[np.ndarray]:
@@ -99,13 +100,8 @@ def pairs(op: Operator, on: Region, points: list[np.ndarray]) -> tuple[np.ndarra
 
 
 def lower(op: Operator, on: Region, *, effort: str = "quick", seed: int = 0) -> Bound:
-    """The best lower bound of Lip on the region that ascent and pairs find.
-
-    Raises
-    ------
-    DomainError
-        If the operator can be neither differentiated nor evaluated on the region.
-    """
+    """The best lower bound of Lip on the region that ascent and pairs find (unknown, which is zero, if neither finds
+    any: a single point)."""
     rng = np.random.default_rng(seed_of(op.digest, f"witness:{on.digest}", seed))
     count, steps = {"quick": (3, 4), "tight": (8, 30), "exhaustive": (16, 80)}[effort]
     found: list[Bound] = []
@@ -122,7 +118,8 @@ def lower(op: Operator, on: Region, *, effort: str = "quick", seed: int = 0) -> 
     if best is not None:
         found.append(pair_bound(op, *best, on))
     if not found:
-        raise RegionError(f"no witness could be evaluated for {op!r} on {on!r}")
+        claim = Claim("lip", "lower", op.digest, on, op.domain.norm, op.codomain.norm)
+        return unknown(claim, f"no two points of {on!r}, and no direction, could be evaluated")
     strong = [b for b in found if b.status == "PROVED"]
     top = max(found, key=lambda b: b.value)
     proved = max(strong, key=lambda b: b.value) if strong else top

@@ -244,7 +244,7 @@ class TokenBall(Region):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Box(Region):
-    """``low <= x <= high``, entry by entry."""
+    """``low <= x <= high``, entry by entry; with ``low == high`` everywhere it is a ball of radius zero."""
 
     low: np.ndarray
     high: np.ndarray
@@ -274,7 +274,8 @@ class Box(Region):
         return bool((self.low <= other.low).all() and (self.high >= other.high).all())
 
     def reaches(self, v: np.ndarray) -> bool:
-        return not bool(np.any(v[self.low == self.high]))
+        thin = self.low == self.high
+        return bool(thin.all()) or not bool(np.any(v[thin]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
