@@ -136,8 +136,7 @@ class Softmax(Operator):
         if reach.box is not None:
             inner = probability_range(*reach.box, self.temperature)
             low, high = np.maximum(low, inner[0]), np.minimum(high, inner[1])
-        near = np.clip(0.5, low, high)  # where p (1 - p) is largest
-        rows = inflate(2 * near * (1 - near), 3)
+        rows = _gershgorin(low, high)
         if self.norm_out == "l1" and self.norm_in == "linf":
             return float(inflate(rows.sum(axis=1), self.n).max())
         if not self._euclidean:
@@ -153,8 +152,7 @@ class Softmax(Operator):
         first, rest = order[:, -1:], order[:, :-1]
         p_low, p_high = np.take_along_axis(low, first, 1)[:, 0], np.take_along_axis(high, first, 1)[:, 0]
         q = np.take_along_axis(high, rest, 1)
-        near = np.clip(0.5, low, high)
-        top = np.minimum(p_high, inflate(2 * near * (1 - near), 3).max(axis=1))
+        top = np.minimum(p_high, _gershgorin(low, high).max(axis=1))
         bottom = np.minimum(q.max(axis=1), top)
         for _ in range(64):  # lam is an upper bound as soon as p_1^2/(p_1 - lam) >= 1 + sum_{i > 1} p_i^2/(lam - p_i)
             lam = 0.5 * (top + bottom)
@@ -225,6 +223,12 @@ def probability_range(
         p_low = 1 / (1 + inflate(_others(most_up), low.shape[1] + 8) * factor / least_down)
     p_high = np.where(np.isnan(p_high), 1.0, np.minimum(p_high * (1 + 2 * gamma(8)), 1.0))
     return np.where(np.isnan(p_low), 0.0, p_low * (1 - 2 * gamma(8))), p_high
+
+
+def _gershgorin(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(T, n) upper bounds of ``2 p_i (1 - p_i)``; near one, ``1 - p_i`` is the sum of the others."""
+    near = np.clip(0.5, low, high)  # where p (1 - p) is largest
+    return inflate(2 * np.minimum(near * (1 - near), high * _others(high)), low.shape[1] + 4)
 
 
 def _exp(z: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
