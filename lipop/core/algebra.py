@@ -76,9 +76,17 @@ class _Combined(Operator):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Composition(_Combined):
-    """``factors[0] o factors[1] o ...``; at least two factors, none of them a composition."""
+    """``factors[0] o factors[1] o ...``; compositions among the factors are flattened, so that composing is
+    associative."""
 
     factors: tuple[Operator, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factors", tuple(g for f in self.factors for g in f.unfolded))
+
+    @property
+    def unfolded(self) -> tuple[Operator, ...]:
+        return self.factors
 
     def _kind(self) -> tuple[str, list[str]]:
         return "compose", [f.digest for f in self.factors]
@@ -206,7 +214,7 @@ def _extend(f: Operator, inner: Operator, g: Linearization) -> Linearization:
         g.deviation.norm(),
     )
     lost = next((b for b in parts if not b.known), None)
-    digests = [h.digest for h in inner.factors] if isinstance(inner, Composition) else [inner.digest]
+    digests = [h.digest for h in inner.unfolded]
     bound = (
         derive("deviation.compose@1", claim, (*parts, located), inner=digests)
         if lost is None
@@ -232,9 +240,7 @@ def compose(outer: Operator, inner: Operator) -> Composition:
             f"cannot compose: {outer!r} measures in {outer.domain.norm}, {inner!r} gives "
             f"{inner.codomain.norm}; put a NormChange between"
         )
-    left = outer.factors if isinstance(outer, Composition) else (outer,)
-    right = inner.factors if isinstance(inner, Composition) else (inner,)
-    return Composition(left + right)
+    return Composition((outer, inner))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -416,7 +422,7 @@ class Power(_Combined):
         bound = self._unrolled().linearize(ball).deviation.norm()
         claim = self.claim("deviation", ball)
         return (
-            derive("unroll@1", claim, (bound,), n=self.n, inner=self.inner.digest)
+            derive("unroll@1", claim, (bound,), n=self.n, inner=self._inner)
             if bound.known
             else unknown(claim, str(bound.params["reason"]))
         )
@@ -430,12 +436,16 @@ class Power(_Combined):
         if not isinstance(on, Everywhere) and self.n <= 64:
             local = self._unrolled().lip(on)
             if local.known:
-                candidates.append(derive("unroll@1", claim, (local,), n=self.n, inner=self.inner.digest))
+                candidates.append(derive("unroll@1", claim, (local,), n=self.n, inner=self._inner))
         return least(*candidates) if candidates else unknown(claim, str(everywhere.params["reason"]))
 
     def expansion(self, on: Region | None = None) -> Bound:
         """expansion(T)^n on the whole space."""
         return derive("power@1", self.claim("expansion", self._region(on), LOWER), (self.inner.expansion(),), n=self.n)
+
+    @property
+    def _inner(self) -> list[str]:
+        return [f.digest for f in self.inner.unfolded]
 
     def _unrolled(self) -> Operator:
         out = self.inner

@@ -296,17 +296,18 @@ def _unroll_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[s
     reason = _one_premise(claim, premises)
     if reason is not None:
         return reason
-    n, inner = params["n"], params["inner"]
-    if claim.operator != parts_digest("power", [str(n), inner]) or premises[0].claim.operator != parts_digest(
-        "compose", [inner] * n
-    ):
+    n, inner = int(params["n"]), [str(f) for f in params["inner"]]
+    base = inner[0] if len(inner) == 1 else parts_digest("compose", inner)
+    if claim.operator != parts_digest("power", [str(n), base]):
+        return "the claim is not about this power"
+    if premises[0].claim.operator != parts_digest("compose", inner * n):
         return "the premise is not about the composition written out"
     return None if covers(premises[0].claim, claim.region) else "the premise holds on a smaller region"
 
 
 @rule("unroll@1", reference="T^n is T o ... o T", accepts=_unroll_accepts)
-def unroll(value: Any, n: int, inner: str) -> Any:
-    """The constant of the composition written out."""
+def unroll(value: Any, n: int, inner: list[str]) -> Any:
+    """The constant of the composition written out; ``inner`` names T's factors."""
     return value
 
 

@@ -257,6 +257,11 @@ class Operator:
 
         return power(self, n)
 
+    @property
+    def unfolded(self) -> tuple[Operator, ...]:
+        """The factors of which this map is the composition, outermost first: itself alone, where it is not one."""
+        return (self,)
+
     def fuse(self, inner: Operator) -> Operator | None:
         """This map composed with ``inner`` as one operator, where both are linear; None otherwise."""
         return None

@@ -211,6 +211,10 @@ class LinearProduct(_Linear):
         return parts_digest("compose", [p.digest for p in self.parts])
 
     @property
+    def unfolded(self) -> tuple[Operator, ...]:
+        return self.parts
+
+    @property
     def domain(self) -> Space:
         return self.parts[-1].domain
 
