@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lipop.report.numbers import read
 
 if TYPE_CHECKING:
@@ -47,47 +49,58 @@ def colour(status: str) -> str:
     return COLOURS[status.partition("(")[0]]
 
 
-def interval(entry: Mapping[str, Any], digits: int = 5) -> Text:
-    """``lower .. upper``, and the ratio below it, in the colour of the upper end's status."""
+def interval(entry: Mapping[str, Any]) -> Text:
+    """Lower end, upper end and ratio, one below the other; the ends in the colours of their statuses."""
     from rich.text import Text
 
     low, high = read(entry["lower"]), read(entry["upper"])
+    text = Text(outward(low, down=True), style=colour(entry["lower_status"]))
+    text.append("\n" + outward(high, down=False), style=colour(entry["status"]))
     ratio = high / low if low > 0 else math.inf
-    ends = f"{outward(low, down=True, digits=digits)} .. {outward(high, down=False, digits=digits)}"
-    text = Text(ends, style=colour(entry["status"]))
-    if math.isfinite(ratio):
-        text.append(f"\nx {outward(ratio, down=False, digits=digits)}", style="dim")
-    elif math.isinf(high):
-        text.append("\nnot bounded", style="dim")
-    return text
+    return text.append("\n" + (f"x{outward(ratio, down=False)}" if math.isfinite(ratio) else "-"), style="dim")
 
 
 def blocks_table(data: Mapping[str, Any]) -> Table:
-    """One row a block: ``|x0|``, ``|DT(x0)|``, Lip on each ball, the largest weight norm, statuses, seconds.
+    """Three lines a block: ``|x0|``, ``|DT(x0)|``, Lip on each ball, the largest weight norm, statuses, seconds.
 
     Parameters
     ----------
     data : mapping
         A report document. Its strings are printed as they are, never as markup.
     """
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    radii = data["settings"]["radii"]
-    table = Table(title=Text(_title(data)), title_justify="left", title_style="bold", header_style="bold")
-    for name in ("block", "|x0|", "|DT(x0)|", *(f"Lip, r = {r:g} |x0|" for r in radii), "max |W|", "status", "s"):
-        table.add_column(Text(name), justify="left" if name in ("block", "status") else "right", overflow="fold")
+    table = Table(
+        title=Text(_title(data)),
+        caption=Text(
+            "|DT|: derivative at the block's input x0; Lip: on the ball of radius r |x0| around it. "
+            "Lower end, upper end (both rounded outward), their ratio."
+        ),
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    balls = [f"Lip\nr={np.format_float_scientific(r, trim='-')}" for r in data["settings"]["radii"]]
+    for name in ("#", "|x0|", "|DT|", *balls, "max|W|", "status", "s"):
+        table.add_column(Text(name), justify="left" if name in ("#", "status") else "right", overflow="fold")
     for b in data["blocks"]:
         shown = [b["jacobian"], *b["ball"]]
         table.add_row(
-            Text(str(b["name"])),
+            Text(str(b["index"])),
             Text(f"{b['norm']:.4g}"),
             *(interval(entry) for entry in shown),
             _largest(b["weights"]),
             _status([entry["status"] for entry in shown]),
             Text(f"{b['seconds']:.1f}"),
-            end_section=b is not data["blocks"][-1],
         )
+        if b is not data["blocks"][-1]:
+            table.add_row()
     return table
 
 
@@ -114,7 +127,7 @@ def _status(found: Sequence[str]) -> Text:
 
     text = Text()
     for status in sorted(set(found), key=lambda s: (rank(s), s)):
-        text.append("\n" if text else "").append(status.lower(), style=colour(status))
+        text.append("\n" if text else "").append(status.lower().replace("(", "\n("), style=colour(status))
     return text
 
 

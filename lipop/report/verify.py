@@ -121,7 +121,9 @@ def _read_proofs(stated: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
         proofs = proof.from_json(stated, arrays)
     except ProofError:
         raise
-    except (LipopError, OverflowError, RecursionError) as e:
+    except LipopError as e:
+        raise ProofError(str(e)) from None
+    except (OverflowError, RecursionError) as e:
         raise ProofError(f"a proof node is malformed: {e}") from None
     for name, bound in proofs.items():
         where = f"node {name[:12]} ({bound.rule})"
@@ -162,7 +164,10 @@ class _Check:
     def run(self, text: str | None) -> VerifyResult:
         start, stop = self._model()
         ids = self._input(text)
-        activations = self.model.activations(self.model.embed(tokens=ids))
+        try:
+            activations = self.model.activations(self.model.embed(tokens=ids))
+        except LipopError as e:
+            raise ReportError(f"input.ids: the model does not take them: {e}") from e
         increments: list[float | None] = []
         checked: set[str] = set()
         for i, entry in enumerate(self.data["blocks"]):

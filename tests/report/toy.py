@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 import lipop as lo
-from lipop.core.algebra import Residual
+from lipop.core import proof
+from lipop.core.algebra import Composition, Residual
 from lipop.core.digest import array_digest, digest
 from lipop.core.norms import Matrix
+from lipop.core.rule import RULES, evaluate
 from lipop.errors import TokenError
 from lipop.report import files
 from lipop.report.document import analyze
@@ -35,7 +37,7 @@ class OneBranch(Residual):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TwoBranches(lo.core.algebra.Composition):
+class TwoBranches(Composition):
     """Two residual maps in a row."""
 
     def shell(self, on):
@@ -80,7 +82,10 @@ class ToyModel:
         return np.array([ord(c) % VOCABULARY for c in text], dtype=np.int64)
 
     def embed(self, text=None, tokens=None):
-        return self.table[self.tokens(text) if tokens is None else tokens]
+        ids = self.tokens(text) if tokens is None else tokens
+        if ids.max() >= VOCABULARY:
+            raise TokenError(f"token id {ids.max()} is outside the vocabulary")
+        return self.table[ids]
 
     def activations(self, x):
         out = [x]
@@ -126,9 +131,28 @@ class Forgery:
         """Change a node's value, and every number that displays it."""
         self.node(name)["value"] = float(value).hex()
         for entry in _displays(self.data):
-            for key, proof in (("lower", "lower_proof"), ("upper", "proof")):
-                if entry.get(proof) == name:
+            for key, node in (("lower", "lower_proof"), ("upper", "proof")):
+                if entry.get(node) == name:
                     entry[key] = float(value)
+
+    def propagate(self):
+        """Re-evaluate every formula node from its premises, as if all leaves were true, and display the new values."""
+        done = {}
+
+        def value(name):
+            if name not in done:
+                node = self.node(name)
+                premises = tuple(value(p) for p in node["premises"])
+                if RULES[node["rule"]].leaf:
+                    done[name] = float.fromhex(node["value"])
+                else:
+                    params = {k: proof._unhex(v) for k, v in node["params"].items()}
+                    done[name] = evaluate(node["rule"], node["claim"]["side"], premises, params)
+            return done[name]
+
+        for name in self.data["proofs"]:
+            self.set_value(name, value(name))
+        return self
 
     def set_array(self, sha, array):
         """Replace an array, and every reference to it."""
