@@ -136,7 +136,8 @@ def _movement(f: AttentionFactors, dS: np.ndarray) -> tuple[np.ndarray, np.ndarr
     move = np.maximum(np.minimum(one / den_up, 1.0), np.minimum(two / den_down, high))
     plus = np.minimum(inflate(high * up / den_up, ops), 1.0)
     lost = wild.any(axis=-1, keepdims=True) & here
-    return np.where(lost, 1.0, inflate(move, ops)), np.where(lost, 1.0, plus)
+    D, plus = np.where(lost, 1.0, inflate(move, ops)), np.where(lost, 1.0, plus)
+    return np.where(here, D, 0.0), np.where(here, plus, 0.0)
 
 
 def _exclusive_sum(x: np.ndarray) -> np.ndarray:

@@ -24,7 +24,9 @@ def row_gram(f: AttentionFactors, identity: bool = True) -> Stack:
         (p^g . p^h) Wv_g Wv_h^T + (a_g . a_h) P_gh + (Wv_g a_h) s_gh^T + s_hg (Wv_h a_g)^T,
         P_gh = sum_j p^g p^h w^g w^hT, s_gh = sum_j p^g p^h w^h,
 
-    so a token costs O(d^3) whatever T is.
+    and the diagonal block ``K_i = I + [O] Y_i`` adds ``K K^T + K (O Z)^T + (O Z) K^T``, ``[O] Z_i`` being the rest of
+    block ii. The symmetric part of ``[O] (X + (Y + 2 Z) Y^T) [O]^T + 2 [O] (Y + Z) + I`` is the whole, so a token costs
+    O(d^3) whatever T is.
 
     Raises
     ------
@@ -39,7 +41,6 @@ def row_gram(f: AttentionFactors, identity: bool = True) -> Stack:
     out = np.ascontiguousarray(f.O.transpose(1, 0, 2)).reshape(d, n)
     ww = (wv @ wv.T).reshape(heads, dk, heads, dk)
     gram = np.empty((tokens, d, d))
-    eye = np.eye(d) if identity else np.zeros((d, d))
     for i in range(tokens):
         p, a = f.p.mid[:, i], f.a.mid[:, i]
         w = f.v.mid - f.o.mid[:, i, None]
@@ -54,11 +55,15 @@ def row_gram(f: AttentionFactors, identity: bool = True) -> Stack:
         X += cross
         X += cross.T
         cov = pw.swapaxes(-1, -2) @ (f.k.mid - f.kap.mid[:, i, None])
-        K = eye + f.c * (out @ (cov @ f.Wq).reshape(n, d))
-        own = out @ (p[:, i, None, None] * (f.Wv + w[:, i, :, None] * a[:, None, :])).reshape(n, d)
-        both = (K + own) @ K.T + K @ own.T
-        gram[i] = out @ X @ out.T + 0.5 * (both + both.T)
+        Y = f.c * (cov @ f.Wq).reshape(n, d)
+        Z = (p[:, i, None, None] * (f.Wv + w[:, i, :, None] * a[:, None, :])).reshape(n, d)
+        half = (X + (Y + 2.0 * Z) @ Y.T) @ out.T
+        if identity:
+            half += 2.0 * (Y + Z)
+        gram[i] = out @ half
     gram = 0.5 * (gram + gram.swapaxes(-1, -2))
+    if identity:
+        gram += np.eye(d)
     return Stack(gram, _gram_error(f, gram, identity))
 
 
