@@ -39,6 +39,22 @@ NORM_PROBABLE = leaf_rule(
     side=UPPER,
     strength="probable",
 )
+NORM_ESTIMATED = leaf_rule(
+    "norm.lanczos.float@1",
+    reference="the a-posteriori Lanczos value for products whose rounding is not bounded: an estimate",
+    grid=22,
+    quantity="op_norm",
+    side=UPPER,
+    strength="estimated",
+)
+DAHLQUIST_ESTIMATED = leaf_rule(
+    "dahlquist.lanczos.float@1",
+    reference="the a-posteriori Lanczos value for products whose rounding is not bounded: an estimate",
+    grid=22,
+    quantity="dahlquist",
+    side=UPPER,
+    strength="estimated",
+)
 NORM_DENSE = leaf_rule(
     "norm.dense@1",
     reference="the derivative assembled column by column, then verified Cholesky; product rounding included",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Normalization(Protocol):
     """What a normalisation layer shows (see ``operators.normalization``)."""
 
     gamma: np.ndarray
-    centred: bool
+    centred: ClassVar[bool]
 
     def factors(self, x: Enclosed) -> tuple[Enclosed, Enclosed]: ...
     def stored_errors(self, x: Enclosed) -> np.ndarray: ...
@@ -76,13 +76,16 @@ def activation_factor(
         slip = slope.radius.max(axis=1) + gamma(width + 4) * fastest
         M = Stack(_products(wd, s, wu), inflate(slip * fu * fd, 8))
         apply, adjoint = (lambda v: v @ wu.T), (lambda u: u @ wu)
+        from lipop_kernels import spectral_norm_upper
+
         size = fu * fd * fastest * (1 + 1e-12)
+        top = spectral_norm_upper(wd, rtol=1e-2) * fastest * spectral_norm_upper(wu, rtol=1e-2) * (1 + 1e-12)
         J = LinearOperator(
             (tokens, wu.shape[1]),
             (tokens, wd.shape[0]),
             lambda v: (s * (v @ wu.T)) @ wd.T,
             lambda u: (s * (u @ wd)) @ wu,
-            majorant=size,
+            majorant=top,
             product_error=gamma(sum(wu.shape) + width + 8) * size,
         )
 
