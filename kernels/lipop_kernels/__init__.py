@@ -1,8 +1,9 @@
-"""Numerical kernels: arrays in, arrays out, with a documented guarantee for every number. They know nothing of ``lipop``.
+"""Numerical kernels: arrays in, arrays out, with a documented guarantee for every number; they know nothing of lipop.
 
-Each function is written twice under the same name: ``lipop_kernels.ref`` (the plain definition, exact or in long double: slow and clear)
-and ``lipop_kernels.cpu`` (Numba, BLAS and LAPACK). This module chooses by the type of the array; importing it loads neither. Proved
-bounds cover their own rounding and rest on IEEE arithmetic and on a BLAS and LAPACK that obey the standard error model.
+Each function is written twice under the same name: ``lipop_kernels.ref`` (the plain definition, exact or in long
+double: slow and clear) and ``lipop_kernels.cpu`` (Numba, BLAS and LAPACK). This module chooses by the type of the
+array; importing it loads neither. Proved bounds cover their own rounding and rest on IEEE arithmetic and on a BLAS and
+LAPACK that obey the standard error model.
 
 Thread pools: idle OpenBLAS threads spin and take cores from the parallel kernels. Programs that use both should set
 ``OPENBLAS_THREAD_TIMEOUT=4`` before NumPy is imported; a library cannot do it for them.
@@ -71,7 +72,8 @@ def gram_matvec(A: Any, x: Any, *, dtype: str | None = None, out: np.ndarray | N
     Returns
     -------
     y : array of the shape of x
-        Entrywise within ``(g_n + g_m + g_n g_m) |A|^T |A| |x|``, ``g_k = k u / (1 - k u)``, u the unit roundoff of the sums.
+        Entrywise within ``(g_n + g_m + g_n g_m) |A|^T |A| |x|``, ``g_k = k u / (1 - k u)``, u the unit roundoff of the
+        sums.
 
     Raises
     ------
@@ -148,7 +150,8 @@ def spectral_norm_probable(
     dtype : {"bf16", "f16"}, optional
         What the bits of a uint16 matrix mean.
     product_error : float, optional
-        A bound of the error of a product with ``A^T A`` for unit vectors; default: an a-priori bound for an array, 0 for an object.
+        A bound of the error of a product with ``A^T A`` for unit vectors; default: an a-priori bound for an array, 0
+        for an object.
 
     Returns
     -------
@@ -189,7 +192,8 @@ def lanczos_upper(
         ``v -> B v`` for float64 arrays of ``shape``; B may be indefinite.
     shape : int or tuple of int
     steps : int, optional
-        Exactly so many steps: the same seed then gives the same bound. Default: until ``upper - lower <= rtol |lower|``.
+        Exactly so many steps: the same seed then gives the same bound. Default: until ``upper - lower <= rtol
+        |lower|``.
     delta : float
         Failure probability over the choice of the start vector.
     rtol : float
@@ -229,7 +233,7 @@ def lanczos_upper(
 def spectral_norm_upper(
     A: Any, rtol: float = 1e-3, error: float = 0.0, *, dtype: str | None = None, start: float | None = None
 ) -> float:
-    """A float that is proved to be at least ``|A|_2 + error``, by a Cholesky factorisation (proof: ``lipop_kernels.cpu``).
+    """A float that is proved to be at least ``|A|_2 + error``, by a Cholesky factorisation (proof in ``cpu.verified``).
 
     Parameters
     ----------

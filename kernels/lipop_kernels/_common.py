@@ -48,25 +48,37 @@ def gamma(k: float) -> float:
 
 
 def up(x: float, ops: int = 4) -> float:
-    """An upper bound of a real number >= 0 that was computed as x with at most ``ops`` roundings, each of relative size u."""
+    """An upper bound of a real number >= 0 that was computed as x with at most ``ops`` relative errors of size u."""
     return x * (1.0 + 2 * (ops + 2) * UNIT)
 
 
 def down(x: float, ops: int = 4) -> float:
-    """A lower bound of a real number >= 0 that was computed as x with at most ``ops`` roundings, each of relative size u."""
+    """A lower bound of a real number >= 0 that was computed as x with at most ``ops`` relative errors of size u."""
     return x * (1.0 - 2 * (ops + 2) * UNIT)
 
 
 def norm_up(x: np.ndarray) -> float:
-    """An upper bound of the l2 norm of all entries (at most about 1e150, so that no square overflows)."""
-    flat = np.ravel(x)
-    return up(math.sqrt(float(flat @ flat)) * (1.0 + gamma(flat.size + 2))) + 1e-160
+    """An upper bound of the l2 norm of all entries."""
+    root, exponent = _root_of_squares(x)
+    return scaled_up(up(root * (1.0 + gamma(x.size + 2))) + 1e-155, exponent)
 
 
 def norm_down(x: np.ndarray) -> float:
-    """A lower bound of the l2 norm of all entries (at most about 1e150)."""
+    """A lower bound of the l2 norm of all entries."""
+    root, exponent = _root_of_squares(x)
+    return scaled_down(max(0.0, down(root * (1.0 - gamma(x.size + 2))) - 1e-155), exponent)
+
+
+def _root_of_squares(x: np.ndarray) -> tuple[float, int]:
+    """(r, e) with ``|x| = r 2**e`` but for rounding and underflow below 1e-155; e is 0 where squares fit."""
     flat = np.ravel(x)
-    return max(0.0, down(math.sqrt(float(flat @ flat)) * (1.0 - gamma(flat.size + 2))) - 1e-160)
+    peak = max(float(flat.max(initial=0.0)), -float(flat.min(initial=0.0)))
+    if peak != 0.0 and not 1e-100 < peak < 1e100 and math.isfinite(peak):
+        exponent = math.frexp(peak)[1]
+        flat = np.ldexp(flat, -exponent)
+    else:
+        exponent = 0
+    return math.sqrt(float(flat @ flat)), exponent
 
 
 def scaled_up(x: float, exponent: int) -> float:
@@ -135,9 +147,10 @@ def blocks(A: np.ndarray, kind: str) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def exponent_of(A: np.ndarray, kind: str) -> int | None:
-    """e with ``max |A_ij| = f 2**e``, f in [1/2, 1); None for a zero matrix; ValueError where an entry is not finite."""
-    top = 0.0
-    for i, block in blocks(A, kind):
+    """e with ``max |A_ij| = f 2**e``, f in [1/2, 1); None for a zero matrix; ValueError if an entry is not finite."""
+    top, rows = 0.0, max(1, BLOCK // A.shape[1])
+    for i in range(0, A.shape[0], rows):
+        block = decoded(A[i : i + rows], kind)
         peak = max(float(block.max()), -float(block.min()))
         if not math.isfinite(peak):
             row, column = np.argwhere(~np.isfinite(block))[0]

@@ -1,4 +1,7 @@
-"""The verified Cholesky test and the search for a bound that passes it; matrices here are rescaled to largest entry in [1/2, 1)."""
+"""The verified Cholesky test and the search for a bound that passes it.
+
+The matrices (or the factor A of ``A^T A``) are rescaled by a power of two to largest entry in [1/2, 1).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def factorises(M: np.ndarray) -> bool:
 
 
 def proves_gram(G: np.ndarray, s: float, m: int, work: np.ndarray) -> bool:
-    """Whether a Cholesky factorisation proves ``|A|_2 <= s``; G (n, n) is the computed ``A^T A`` of a matrix with m rows.
+    """Whether a Cholesky factorisation proves ``|A|_2 <= s``; G (n, n) is the computed ``A^T A``, A with m rows.
 
     False says nothing. The proof stands in ``verified.spectral_norm_upper``. ``work`` (n, n) is overwritten.
     """
@@ -34,14 +37,17 @@ def proves_gram(G: np.ndarray, s: float, m: int, work: np.ndarray) -> bool:
 
 
 def proves_symmetric(H: np.ndarray, s: float, error: float, work: np.ndarray) -> bool:
-    """Whether a Cholesky factorisation proves ``lambda_max(H') <= s`` for every symmetric H' with ``|H' - H|_2 <= error``."""
+    """Whether a Cholesky factorisation proves ``lambda_max(H') <= s`` for all symmetric H', ``|H' - H|_2 <= error``.
+
+    ``s - c`` and the subtraction of the diagonal cost at most ``3 u (|s| + c + max |H_ii|)``: the term ``8 u peak`` and
+    the rounding up of c cover it.
+    """
     n = len(H)
     diagonal = np.diagonal(H)
     peak = abs(s) + float(np.abs(diagonal).max())
     trace = max(0.0, n * s - float(diagonal.sum())) + n * peak * gamma(n + 2)
     c = defect(n, trace) + error + 8 * UNIT * peak + n * n * TINY
-    shift = s - up(c, 12)
-    return _shifted_factorises(H, shift - UNIT * abs(shift), work)
+    return _shifted_factorises(H, s - up(c, 12), work)
 
 
 def defect(n: int, trace: float) -> float:
@@ -65,7 +71,7 @@ def first_value(G: np.ndarray, tol: float) -> Ritz:
 
 
 def first_proved(proves: Callable[[float], bool], low: float, slack: float, cap: float) -> float:
-    """The first of ``low + slack, low + 2 slack, low + 4 slack, ...`` that is proved; ``cap`` is a bound that needs no proof."""
+    """The first of ``low + slack, low + 2 slack, low + 4 slack, ...`` that is proved, or ``cap``, a bound anyway."""
     while True:
         s = low + slack
         if not s < cap:
@@ -76,7 +82,7 @@ def first_proved(proves: Callable[[float], bool], low: float, slack: float, cap:
 
 
 def symmetric_upper(H: np.ndarray, error: float, rtol: float, top: Ritz | None = None) -> float:
-    """A proved bound of the largest eigenvalue of every symmetric H' with ``|H' - H|_2 <= error``; slack ``rtol`` times ``|H|``."""
+    """A proved bound of ``lambda_max(H')`` for all symmetric H' with ``|H' - H|_2 <= error``; slack ``rtol |H|``."""
     n = len(H)
     top = first_value(H, rtol / 4) if top is None else top
     scale = max(abs(top.value), abs(top.low), float(np.abs(np.diagonal(H)).max()), TINY)

@@ -1,13 +1,19 @@
-"""The compiled loops of ``gram_matvec``: uint16 stands for bfloat16 and int16 for float16 here, so that the type says how to decode.
+"""The compiled loops: uint16 stands for bfloat16 and int16 for float16 here, so that the type says how to decode.
 
-``reassoc`` and ``contract`` let the sums be vectorised: the error bound holds for every order of summation. NaN and infinity keep
-their meaning (no other fast-math flag). A row is a slice, because indexing with an offset hinders vectorisation.
+``reassoc`` and ``contract`` let the sums be vectorised: the error bound holds for every order of summation. NaN and
+infinity keep their meaning (no other fast-math flag). A row is a slice, because indexing with an offset hinders
+vectorisation.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
 import numpy as np
-from numba import get_num_threads, njit, prange, types
+from numba import get_num_threads, njit, types
 from numba.extending import overload, register_jitable
 
 FLAGS = {"reassoc", "contract", "nsz"}
@@ -62,28 +68,66 @@ def _add_row(a, s, y):
         y[j] += s * _value(a[j])
 
 
-@njit(fastmath=FLAGS, cache=True, parallel=True, nogil=True)
-def _gram(A, X, partial, zero):
-    threads, m = partial.shape[0], A.shape[0]
-    for t in prange(threads):
-        stop = (t + 1) * m // threads
-        s = np.empty(8, dtype=X.dtype)
-        for i in range(t * m // threads, stop, 8):
-            if i + 8 <= stop:
-                for c in range(X.shape[0]):
-                    for k in range(8):
-                        s[k] = _dot(A[i + k], X[c], zero)
-                    _add_rows(A[i : i + 8], s, partial[t, c])
-            else:
-                for k in range(i, stop):
-                    for c in range(X.shape[0]):
-                        _add_row(A[k], _dot(A[k], X[c], zero), partial[t, c])
+@njit(fastmath=FLAGS, cache=True, nogil=True)
+def _gram(A, X, Y, zero):
+    """Y += X A^T A, eight rows of A at a time."""
+    s, m = np.empty(8, dtype=X.dtype), A.shape[0]
+    for i in range(0, m - 7, 8):
+        for c in range(X.shape[0]):
+            for k in range(8):
+                s[k] = _dot(A[i + k], X[c], zero)
+            _add_rows(A[i : i + 8], s, Y[c])
+    for k in range(m - m % 8, m):
+        for c in range(X.shape[0]):
+            _add_row(A[k], _dot(A[k], X[c], zero), Y[c])
+
+
+@njit(fastmath=FLAGS, cache=True, nogil=True)
+def _image(A, v, scale, w, majorant):
+    for i in range(A.shape[0]):
+        row = A[i]
+        s, t = np.float64(0.0), np.float64(0.0)
+        for j in range(row.size):
+            term = np.float64(_value(row[j])) * scale * v[j]
+            s += term
+            t += abs(term)
+        w[i], majorant[i] = s, t
 
 
 def one_pass(A: np.ndarray, X: np.ndarray) -> np.ndarray:
     """``X A^T A`` for contiguous A (m, n) and X (b, n); sums in the type of X."""
-    A = A.view()
-    A.flags.writeable = False  # one compiled version for arrays that may and may not be written
+    A = _read_only(A)
     partial = np.zeros((get_num_threads(), *X.shape), dtype=X.dtype)
-    _gram(A, X, partial, X.dtype.type(0))
+    _each_part(len(A), lambda t, rows: _gram(A[rows], X, partial[t], X.dtype.type(0)))
     return partial.sum(axis=0)
+
+
+def image(A: np.ndarray, v: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """``scale A v`` and ``scale |A| |v|`` in float64, for contiguous A (m, n), v (n,) and a power of two."""
+    A = _read_only(A)
+    w, majorant = np.empty(A.shape[0]), np.empty(A.shape[0])
+    _each_part(len(A), lambda t, rows: _image(A[rows], v, scale, w[rows], majorant[rows]))
+    return w, majorant
+
+
+def _read_only(A: np.ndarray) -> np.ndarray:
+    """A view that cannot be written: one compiled version serves all arrays."""
+    A = A.view()
+    A.flags.writeable = False
+    return A
+
+
+def _each_part(m: int, work: Callable[[int, slice], None]) -> None:
+    """Run ``work(t, rows)`` on as many equal parts of m rows as there are threads; this thread takes the first."""
+    threads = get_num_threads()
+    parts = [slice(t * m // threads, (t + 1) * m // threads) for t in range(threads)]
+    others = [_pool(os.getpid(), threads).submit(work, t, parts[t]) for t in range(1, threads)]
+    work(0, parts[0])
+    for other in others:
+        other.result()
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """The worker threads of this process (a forked child makes its own)."""
+    return ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="lipop_kernels")

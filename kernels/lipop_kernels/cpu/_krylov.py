@@ -15,7 +15,7 @@ Product = Callable[[np.ndarray], np.ndarray]
 
 
 class Ritz(NamedTuple):
-    """The largest Ritz value of a symmetric matrix, its vector, and how it was reached (``low``: the smallest Ritz value)."""
+    """The largest Ritz value of a symmetric matrix, its vector, and how it was reached (``low``: the smallest one)."""
 
     value: float
     vector: np.ndarray
@@ -29,8 +29,9 @@ class Ritz(NamedTuple):
 def recurrence(product: Product, V: np.ndarray) -> Iterator[tuple[float, float, float]]:
     """Fill the rows of V with Lanczos vectors from V[0] (a unit vector); yield (alpha, beta, slip) of each step.
 
-    ``slip`` bounds the norm of ``B v_k - beta_k v_{k-1} - alpha_k v_k - beta_{k+1} v_{k+1}``, but for the error of the product: what
-    Gram-Schmidt removed beyond the three terms, and the rounding of the removal. A last beta of 0 marks an invariant space.
+    ``slip`` bounds the norm of ``B v_k - beta_k v_{k-1} - alpha_k v_k - beta_{k+1} v_{k+1}``, but for the error of the
+    product: what Gram-Schmidt removed beyond the three terms, and the rounding of the removal. A last beta of 0 marks
+    an invariant space.
     """
     limit, beta = V.shape[0] - 1, 0.0
     for k in range(limit):
@@ -68,7 +69,7 @@ def tridiagonal_top(alphas: np.ndarray, betas: np.ndarray, count: int = 2) -> tu
 
 
 def extreme_ritz(product: Product, n: int, tol: float, rng: Any = 0, maxiter: int | None = None) -> Ritz:
-    """The largest eigenvalue of a symmetric operator on R^n by Lanczos, to about ``tol`` relative to the largest |Ritz value|.
+    """The largest eigenvalue of a symmetric operator on R^n by Lanczos, to ``tol`` times the largest |Ritz value|.
 
     Stops when ``min(r, r^2 / gap) <= tol * scale``, r the residual and gap the distance to the second Ritz value.
     """
@@ -100,12 +101,12 @@ def extreme_ritz(product: Product, n: int, tol: float, rng: Any = 0, maxiter: in
     return Ritz(float(values[-1]), vector / size, low, relative, k, estimate <= tol * scale, history)
 
 
-# ---- the a-posteriori bound --------------------------------------------------------------------------------------------------
+# ---- the a-posteriori bound ------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)
 def overlap(n: int, delta: float) -> float:
-    """d with ``P(|<v, x>| < d) <= delta`` for v uniform on the unit sphere of R^n and x a fixed unit vector; proved, and nearly the largest.
+    """d with ``P(|<v, x>| < d) <= delta``: v uniform on the unit sphere of R^n, x fixed; proved, nearly the largest.
 
     ``P(|<v, x>| < d) = I_{d^2}(1/2, (n-1)/2)``, the regularised incomplete beta function, evaluated in ball arithmetic.
     """
@@ -137,9 +138,10 @@ def log_growth(t: float, alphas: np.ndarray, betas: np.ndarray) -> float:
 
 
 def proves_growth(t: float, alphas: np.ndarray, betas: np.ndarray, d: float) -> bool:
-    """Whether ``p_k(t) >= 1/d`` beyond every Ritz value is certain: the recurrence in ball arithmetic, for the float coefficients.
+    """Whether ``p_k(t) >= 1/d``, t beyond every Ritz value, is certain for the float coefficients (ball arithmetic).
 
-    Positive ``p_1(t), ..., p_k(t)`` mean that no Ritz value (zero of p_k) reaches t (Sturm), and p_k increases from its last zero on.
+    Positive ``p_1(t), ..., p_k(t)`` mean that no Ritz value (zero of p_k) reaches t (Sturm), and p_k increases from its
+    last zero on.
     """
     import flint
 

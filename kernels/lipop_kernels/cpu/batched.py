@@ -13,7 +13,6 @@ from lipop_kernels._common import (
     gamma,
     norm_down,
     norm_up,
-    rescaled,
     scaled_down,
     scaled_up,
     sum_up,
@@ -21,22 +20,24 @@ from lipop_kernels._common import (
 )
 from lipop_kernels.cpu._cholesky import finite_exponent, first_value, symmetric_upper, symmetrised
 
-EIGH = 40  # up to this order a verified eigendecomposition of the whole stack is faster than one factorisation for each matrix
+EIGH = 40  # up to this order a verified eigendecomposition of the whole stack is faster than factorisations one by one
 
 
 def psd_max_batched(G: Any, error: Any, rtol: float = 1e-2) -> np.ndarray:
     """Proved upper bounds of ``lambda_max`` of each true matrix of a stack, known within ``error``.
 
-    Orders up to 40: eigenvalues L and vectors V of ``H = fl((G + G^T) / 2)`` are computed for the whole stack. Then
-    ``H = V L V^T + E`` and ``lambda_max(H) <= max(L, 0) (1 + |V^T V - I|_F) + |E|_F``, the residuals evaluated in float64 with their rounding
-    added. Larger orders: a few Lanczos steps, then the verified factorisation of ``symmetric_max`` for each matrix.
+    Orders up to 40: eigenvalues L and vectors V of ``H = fl((G + G^T) / 2)`` are computed for the whole stack. Then ``H
+    = V L V^T + E`` and ``lambda_max(H) <= max(L, 0) (1 + |V^T V - I|_F) + |E|_F``, the residuals evaluated in float64
+    with their rounding added. Larger orders: a few Lanczos steps, then the verified factorisation of ``symmetric_max``
+    for each matrix.
 
     Parameters
     ----------
     G : (B, n, n) array
         float64 or float32.
     error : float or (B,) array
-        Bounds of ``|G_true - G|_F``, G_true symmetric (positive semidefinite in its uses, which the proof does not need).
+        Bounds of ``|G_true - G|_F``, G_true symmetric (positive semidefinite in its uses, which the proof does not
+        need).
     rtol : float
         Slack aimed at, relative to ``|G|_2``.
 
@@ -71,8 +72,8 @@ def psd_max_batched(G: Any, error: Any, rtol: float = 1e-2) -> np.ndarray:
 def batched_spectral_norms(A: Any, *, rtol: float = 1e-6) -> tuple[np.ndarray, np.ndarray]:
     """Certified brackets of ``|A_b|_2`` for a stack of matrices.
 
-    ``|fl(A^T A) - A^T A|_F <= g_m |A|_F^2`` on the smaller side, so the upper end is the root of ``psd_max_batched`` with that error; the lower
-    end is ``|A v| / |v|`` for the computed top vector, rounded down.
+    ``|fl(A^T A) - A^T A|_F <= g_m |A|_F^2`` on the smaller side, so the upper end is the root of ``psd_max_batched``
+    with that error; the lower end is ``|A v| / |v|`` for the computed top vector, rounded down.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def _stack(A: Any, name: str) -> np.ndarray:
 
 
 def _rescaled_stack(A: np.ndarray, name: str) -> tuple[np.ndarray, list[int]]:
-    """The stack in float64, each matrix rescaled to largest entry in [1/2, 1), and the exponents (0 for zero matrices)."""
+    """The stack in float64, each matrix rescaled to largest entry in [1/2, 1); the exponents (0 for zero matrices)."""
     exponents = [finite_exponent(a, f"{name}[{b}]") or 0 for b, a in enumerate(A)]
     return np.ldexp(A.astype(np.float64), -np.array(exponents, dtype=np.int64)[:, None, None]), exponents
 
@@ -145,8 +146,8 @@ def _frobenius_up(X: np.ndarray) -> np.ndarray:
 def _eigen_upper(H: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bounds (B,) of ``lambda_max(H')`` for symmetric H' within ``error`` of H, and the computed top vectors (B, n).
 
-    Rounding of the residual ``H - (V L) V^T``: ``g_{n+2} |V|_F^2 max|L|`` from the product, and u times its entries from the subtraction;
-    of ``V^T V - I``: ``g_{n+1} |V|_F^2``.
+    Rounding of the residual ``H - (V L) V^T``: ``g_{n+2} |V|_F^2 max|L|`` from the product, and u times its entries
+    from the subtraction; of ``V^T V - I``: ``g_{n+1} |V|_F^2``.
     """
     n = H.shape[1]
     L, V = np.linalg.eigh(H)

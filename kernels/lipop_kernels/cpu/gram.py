@@ -14,14 +14,15 @@ SMALL = 2**21  # bytes of A below which one thread (BLAS) is faster than the par
 def gram_matvec(A: Any, x: Any, *, dtype: str | None = None, out: np.ndarray | None = None) -> np.ndarray:
     """``A^T (A x)``, with each row of A read from memory once.
 
-    Rows are taken eight at a time: eight dot products with x, then one update of the result, while the rows are in cache; each
-    thread has its own result. The sums are in the wider of float32 and the types of A and x: a float32 (or 16-bit) matrix with a
-    float64 x is accumulated in float64.
+    Rows are taken eight at a time: eight dot products with x, then one update of the result, while the rows are in
+    cache; each thread has its own result. The sums are in the wider of float32 and the types of A and x: a float32 (or
+    16-bit) matrix with a float64 x is accumulated in float64.
 
     Parameters
     ----------
     A : (m, n) array
-        float64, float32, or uint16 with ``dtype``. Rows should be contiguous: other layouts are multiplied in two passes.
+        float64, float32, or uint16 with ``dtype``. Rows should be contiguous: other layouts are multiplied in two
+        passes.
     x : (n,) or (n, b) array
         float64 or float32.
     dtype : {"bf16", "f16"}, optional
@@ -32,8 +33,8 @@ def gram_matvec(A: Any, x: Any, *, dtype: str | None = None, out: np.ndarray | N
     Returns
     -------
     y : array of the shape of x
-        ``|y - A^T A x| <= (g_n + g_m + g_n g_m) |A|^T |A| |x|`` entrywise, ``g_k = k u / (1 - k u)``, u the unit roundoff of the
-        type of the sums (no overflow or underflow).
+        ``|y - A^T A x| <= (g_n + g_m + g_n g_m) |A|^T |A| |x|`` entrywise, ``g_k = k u / (1 - k u)``, u the unit
+        roundoff of the type of the sums (no overflow or underflow).
 
     Raises
     ------

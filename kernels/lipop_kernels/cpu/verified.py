@@ -1,4 +1,4 @@
-"""Proved upper bounds of ``|A|_2`` and of the largest eigenvalue of a symmetric part: a Cholesky factorisation that runs to its end."""
+"""Proved upper bounds of ``|A|_2`` and of the largest eigenvalue of a symmetric part, by Cholesky factorisations."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ def spectral_norm_upper(
 ) -> float:
     """A float that is proved to be at least ``|A|_2 + error``.
 
-    Let A be m x n with n <= m (else take ``A^T``), rescaled by a power of two to largest entry in [1/2, 1), ``u = 2**-53`` and
-    ``g_k = k u / (1 - k u)``. The computed Gram matrix G satisfies ``|G - A^T A|_2 <= g_m |A|_F^2`` in every order of summation. Let
+    Let A be m x n with n <= m (else take ``A^T``), rescaled by a power of two to largest entry in [1/2, 1), ``u =
+    2**-53`` and ``g_k = k u / (1 - k u)``. The computed Gram matrix G satisfies ``|G - A^T A|_2 <= g_m |A|_F^2`` in
+    every order of summation. Let
 
         ``c >= g_{n+1} / (1 - g_{n+1}) n s^2 + g_m |A|_F^2 + 8 u s^2 + n (m + n) 1e-300``.
 
     *Claim.* If the Cholesky factorisation of ``M = fl((s^2 - c) I - G)`` runs to its end, then ``|A|_2 <= s``.
 
-    *Proof.* The computed factor R satisfies ``R^T R = M + D``, ``|D| <= g_{n+1} |R|^T |R|`` (Higham 2002, theorem 10.3). So
-    ``lambda_min(M) >= -|D|_2 >= -g_{n+1} |R|_F^2``, and ``|R|_F^2 = trace(M + D)`` gives ``|R|_F^2 <= trace(M) / (1 - g_{n+1})`` (Rump 2006).
-    Each diagonal entry of M is at most s^2, so ``trace(M) <= n s^2``; s^2, s^2 - c and the subtraction cost at most ``8 u s^2``. Hence
-    ``(s^2 - c) I - A^T A >= -c I``, which is ``A^T A <= s^2 I``. The last term of c exceeds every underflow (entries are at most 1, and
-    ``s >= 1/2``). QED
+    *Proof.* The computed factor R satisfies ``R^T R = M + D``, ``|D| <= g_{n+1} |R|^T |R|`` (Higham 2002, theorem
+    10.3). So ``lambda_min(M) >= -|D|_2 >= -g_{n+1} |R|_F^2``, and ``|R|_F^2 = trace(M + D)`` gives ``|R|_F^2 <=
+    trace(M) / (1 - g_{n+1})`` (Rump 2006). Each diagonal entry of M is at most s^2, so ``trace(M) <= n s^2``; s^2, s^2
+    - c and the subtraction cost at most ``8 u s^2``. Hence ``(s^2 - c) I - A^T A >= -c I``, which is ``A^T A <= s^2
+    I``. The last term of c exceeds every underflow (entries are at most 1, and ``s >= 1/2``). QED
 
-    The first s is a Lanczos (or eigenvalue) estimate from below times ``1 + rtol``, or plus 4 times the rounding terms where that is
-    more; on failure the slack doubles. An estimate that is too small therefore costs time or tightness, never truth.
+    The first s is a Lanczos (or eigenvalue) estimate from below times ``1 + rtol``, or plus 4 times the rounding terms
+    where that is more; on failure the slack doubles. An estimate that is too small therefore costs time or tightness,
+    never truth.
 
     Parameters
     ----------
@@ -64,14 +66,13 @@ def spectral_norm_upper(
         If an entry is not finite, a shape or type is wrong, or ``rtol``, ``error`` or ``start`` is out of range.
 
     Notes
-    -----
-    It rests on IEEE double arithmetic, rounding to nearest, and on a BLAS and LAPACK that obey the standard error model: conventional
-    (not Strassen) products; triangular solves by substitution, where multiplying by reciprocals of diagonal entries is covered.
+    ----- It rests on IEEE double arithmetic, rounding to nearest, and on a BLAS and LAPACK that obey the standard error
+    model: conventional (not Strassen) products; triangular solves by substitution, where multiplying by reciprocals of
+    diagonal entries is covered.
 
     References
-    ----------
-    S. M. Rump, Verification of positive definiteness, BIT 46 (2006). N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd
-    ed. (2002), chapters 3 and 10.
+    ---------- S. M. Rump, Verification of positive definiteness, BIT 46 (2006). N. J. Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd ed. (2002), chapters 3 and 10.
 
     Examples
     --------
@@ -113,9 +114,9 @@ def _gram(A: np.ndarray, kind: str, exponent: int) -> np.ndarray:
 def symmetric_max(S: Any, rtol: float = 1e-3, error: float = 0.0) -> float:
     """A float that is proved to be at least ``lambda_max((S + S^T) / 2) + error``; it may be negative.
 
-    With ``H = fl((S + S^T) / 2)``, whose rounding is at most ``u |H|_F``, the Cholesky factorisation of ``fl((s - c) I - H)`` runs to its
-    end for a c that covers this rounding, ``g_{n+1} / (1 - g_{n+1}) trace`` and the rounding of the diagonal: then ``H_true <= s I``, by
-    the proof in ``spectral_norm_upper``.
+    With ``H = fl((S + S^T) / 2)``, whose rounding is at most ``u |H|_F``, the Cholesky factorisation of ``fl((s - c) I
+    - H)`` runs to its end for a c that covers this rounding, ``g_{n+1} / (1 - g_{n+1}) trace`` and the rounding of the
+    diagonal: then ``H_true <= s I``, by the proof in ``spectral_norm_upper``.
 
     Parameters
     ----------
