@@ -33,7 +33,7 @@ class RotaryTable:
     Examples
     --------
     >>> cos, sin = RotaryTable(10000.0, 2).table(3, 2)
-    >>> rotate(np.array([[1.0, 0.0]] * 3), (cos, sin))[1].round(4).tolist()
+    >>> rotate(np.array([[1.0, 0.0]] * 3), (cos, sin), 2)[1].round(4).tolist()
     [0.5403, 0.8415]
     """
 
@@ -56,12 +56,11 @@ class RotaryTable:
         return cos, sin
 
 
-def rotate(x: Any, table: Table | None, dim: int | None = None) -> Any:
+def rotate(x: Any, table: Table | None, dim: int) -> Any:
     """Turn the last axis of ``(..., T, dk)`` arrays or enclosures; the adjoint is the rotation with ``-sin``."""
     if table is None:
         return x
     cos, sin = table
-    dim = cos.shape[-1] if dim is None else dim
     if isinstance(x, Enclosed):
         return x * cos + Enclosed(_half(x.mid, dim), np.abs(_half(x.radius, dim))) * sin
     return x * cos.astype(x.dtype, copy=False) + _half(x, dim) * sin.astype(x.dtype, copy=False)
@@ -195,7 +194,8 @@ class AttentionForward:
 
 @dataclass(frozen=True, eq=False)
 class _Absolute:
-    """The products of :meth:`AttentionForward.jacobian` with absolute values and sums only; vectors are non-negative."""
+    """The products of :meth:`AttentionForward.jacobian` with absolute values and sums only; vectors are
+    non-negative."""
 
     f: AttentionForward
 

@@ -154,7 +154,7 @@ class Constants:
     heads: tuple[tuple[np.ndarray, np.ndarray], ...]  # (|L O_h|, |L O_h Wv_h|), (T, H) each, for L = I, K_2, ..., B
     rows: np.ndarray  # |Q_i|
     out: np.ndarray  # |B_i Q_i|
-    crude: tuple[np.ndarray, ...]  # Frobenius norms of the factors' derivatives
+    sizes: tuple[np.ndarray, ...]  # |M_l|
 
     @staticmethod
     def of(chain: Chain) -> Constants:
@@ -171,8 +171,8 @@ class Constants:
         final = prefix[-1]
         rows = inflate(np.sqrt(psd_max(gram)), 4)
         out = rows if final is None else quadratic(final, gram)
-        crude = tuple(np.broadcast_to(factor.M.frobenius, tokens) for factor in factors)
-        return Constants(chain, links, heads, rows, out, crude)
+        sizes = tuple(np.broadcast_to(norms(factor.M), tokens) for factor in factors)
+        return Constants(chain, links, heads, rows, out, sizes)
 
 
 def head_weights(f: AttentionFactors, left: Stack | None, tokens: int) -> tuple[np.ndarray, np.ndarray]:
@@ -358,9 +358,9 @@ def _pieces(
         core, link, factor = cores[l], k.links[l], factors[l]
         above, below = np.ones(tokens), np.ones(tokens)
         for j in range(l + 1, p):
-            above = above * k.crude[j]
+            above = above * k.sizes[j]
         for j in range(l):
-            below = below * k.crude[j]
+            below = below * k.sizes[j]
         rounding = above * factor.rounding * (below + betas[l])
         plain, total = plain + rounding, total + rounding
         if core is None:

@@ -19,20 +19,28 @@ def psd_max(g: Stack, rtol: float = SLACK) -> np.ndarray:
     return np.maximum(np.asarray(psd_max_batched(np.ascontiguousarray(g.mid), g.err, rtol=rtol)), 0.0)
 
 
+def _unit32(a: np.ndarray) -> tuple[np.ndarray, float]:
+    """A matrix divided by its Frobenius norm, in float32, and that norm."""
+    size = float(frobenius_up(a))
+    return (a / size if size > 0 else a).astype(np.float32), size
+
+
 def product32(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
     """``a @ b`` in float32, and a bound of its Frobenius error: for norms that need a percent, in a third of the time.
 
     The inner dimension is cut into pieces that are accumulated in float64, so the error is ``gamma_131`` of float32 on
     ``|a|_F |b|_F`` (casts included; the pieces' errors add up by Cauchy-Schwarz), whatever the length.
     """
-    fa, fb = float(frobenius_up(a)), float(frobenius_up(b))
-    if fa == 0.0 or fb == 0.0:
-        return np.zeros((a.shape[0], b.shape[1])), 0.0
-    x, y = (a / fa).astype(np.float32), (b / fb).astype(np.float32)
-    out = np.zeros((a.shape[0], b.shape[1]))
-    for k in range(0, a.shape[1], _PIECE):
-        out += x[:, k : k + _PIECE] @ y[k : k + _PIECE]
+    (x, fa), (y, fb) = _unit32(a), _unit32(b)
+    out = _pieces32(x, y)
     return out * (fa * fb), fa * fb * (_ERROR32 + 1e-30 * out.size)
+
+
+def _pieces32(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    out = np.zeros((x.shape[0], y.shape[1]))
+    for k in range(0, x.shape[1], _PIECE):
+        out += x[:, k : k + _PIECE] @ y[k : k + _PIECE]
+    return out
 
 
 def norms(m: Stack, rtol: float = SLACK) -> np.ndarray:
@@ -90,26 +98,32 @@ def curvature_norms(tops: list[Stack], ck: Stack, gram: Stack, curvature: np.nda
     """
     tokens = len(ck.mid)
     out = [np.empty(tokens) for _ in tops]
+    whole = (ck.shape[-1] + 6) * 2.0**-24 * (1 + 1e-3) + 1e-30 * ck.shape[1] ** 2  # float32, casts included
     for i in range(tokens):
         c, ec = ck.mid[i], float(ck.err[i])
-        y = c @ gram.mid[i]
         fc, fg, eg = float(frobenius_up(c)), float(frobenius_up(gram.mid[i])), float(gram.err[i])
-        g1, e1 = product32(y, c.T)
-        g2, e2 = product32(c, c.T)
-        e1 += gamma(c.shape[1] + 2) * fc**2 * fg + eg * fc**2 + (fg + eg) * (2 * fc * ec + ec**2)
-        e2 += 2 * fc * ec + ec**2
+        y32, fy = _unit32(c @ gram.mid[i])
+        c32 = (c / fc).astype(np.float32)
+        # B B^T / (fy fc) and C C^T / fc^2 in float32, each with its Frobenius error
+        g1, g2 = y32 @ c32.T, c32 @ c32.T
+        e1 = gamma(c.shape[1] + 2) * fc**2 * fg + eg * fc**2 + (fg + eg) * (2 * fc * ec + ec**2)
+        e1 = whole + e1 / (fy * fc)
+        e2 = whole + (2 * fc * ec + ec**2) / fc**2
         m1, m2 = float(np.abs(g1).max()) + e1, float(np.abs(g2).max()) + e2
-        np.multiply(g1, g2, out=g1)
-        fh = float(frobenius_up(g1))
-        eh = e1 * m2 + e2 * m1 + 2.0**-52 * fh
+        h = np.multiply(g1, g2, out=g1)
+        fh, scale = float(np.sqrt(np.einsum("ij,ij->", h, h, dtype=np.float64))) * (1 + 1e-6), fy * fc**3
+        eh = e1 * m2 + e2 * m1 + 2.0**-23 * fh
         for value, top in zip(out, tops, strict=True):
             t = min(i, len(top.mid) - 1)
             a = top.mid[t] * curvature[i]
             ea = float(top.err[t]) * float(np.abs(curvature[i]).max()) + 2.0**-52 * float(frobenius_up(a))
             size = float(norms(Stack(a[None], np.array([ea])))[0])
-            z, ez = product32(a, g1)
-            r, er = product32(z, a.T)
-            err = er + ez * size + size**2 * eh + (fh + eh) * (2 * size * ea + ea**2)
+            a32, fa = _unit32(a)
+            z = _pieces32(a32, h)  # to within _ERROR32 fh
+            z32, fz = _unit32(z)
+            r = _pieces32(z32, a32.T) * (fz * fa * fa)
+            err = _ERROR32 * (fz + fh) * fa**2 + size**2 * eh + (fh + eh) * (2 * size * ea + ea**2)
+            r, err = r * scale, err * scale
             sym = Stack((0.5 * (r + r.T))[None], np.array([float(inflate(err, 16))]))
             value[i] = float(inflate(np.sqrt(psd_max(sym)[0]), 4))
     return out
