@@ -96,8 +96,11 @@ def scaled_down(x: float, exponent: int) -> float:
 
 
 def sum_up(x: float, y: float) -> float:
-    """``x + y``, rounded up; exact where y is 0."""
-    return x if y == 0.0 else math.nextafter(x + y, math.inf)
+    """``x + y``, rounded up (the rounding error is found exactly, by Knuth's two-sum)."""
+    total = x + y
+    part = total - x
+    rest = (x - (total - part)) + (y - part)
+    return math.nextafter(total, math.inf) if rest > 0 else total
 
 
 def checked_slack(rtol: float, error: Any) -> None:

@@ -157,7 +157,8 @@ def _eigen_upper(H: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarr
     product = (V * L[:, None, :]) @ Vt
     residual = _frobenius_up(H - product) * (1 + 2 * UNIT) + gamma(n + 3) * size * peak + n * n * 1e-300
     defect = _frobenius_up(Vt @ V - np.eye(n)) * (1 + 2 * UNIT) + gamma(n + 2) * size
-    return up(np.maximum(L[:, -1], 0.0) * (1.0 + defect) + residual + error, 8), V[:, :, -1]
+    bounds = up(np.maximum(L[:, -1], 0.0) * (1.0 + defect) + residual + error, 8)
+    return np.where(H.any(axis=(1, 2)), bounds, 0.0), V[:, :, -1]
 
 
 def _gram_upper(T: np.ndarray, rtol: float) -> tuple[float, np.ndarray]:
