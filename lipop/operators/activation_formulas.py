@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from lipop.core.enclosure import Enclosed
 from lipop.core.rounding import ELEMENTARY, TINY, UNIT
@@ -25,14 +24,29 @@ TAIL = 2.0**-900
 Formula = Callable[[int, Any, Any, Any], Any]
 
 
+def _special() -> Any:
+    """SciPy's special functions, loaded when first needed: they take longer to import than the rest of lipop."""
+    from scipy import special
+
+    return special
+
+
 class Plain:
     """Elementary functions of NumPy and SciPy, in the dtype of the argument."""
 
     exp = staticmethod(np.exp)
     expm1 = staticmethod(np.expm1)
-    sigmoid = staticmethod(special.expit)
     tanh = staticmethod(np.tanh)
-    cdf = staticmethod(special.ndtr)
+
+    @staticmethod
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        """1 / (1 + e^-x)."""
+        return _special().expit(x)
+
+    @staticmethod
+    def cdf(x: np.ndarray) -> np.ndarray:
+        """The normal distribution function."""
+        return _special().ndtr(x)
 
     @staticmethod
     def softplus(x: np.ndarray) -> np.ndarray:
@@ -67,7 +81,7 @@ class Rigorous:
     @staticmethod
     def sigmoid(x: Enclosed) -> Enclosed:
         """1 / (1 + e^-x); its derivative s (1 - s) is at most s."""
-        return Rigorous._positive(special.expit, x)
+        return Rigorous._positive(_special().expit, x)
 
     @staticmethod
     def softplus(x: Enclosed) -> Enclosed:
@@ -89,7 +103,7 @@ class Rigorous:
     @staticmethod
     def cdf(x: Enclosed) -> Enclosed:
         """The normal distribution function, 0.4-Lipschitz; far out SciPy's carries the rounding of x^2/2."""
-        v = special.ndtr(x.mid)
+        v = _special().ndtr(x.mid)
         ulps = 2 * ELEMENTARY + 4 + 4 * np.where(x.mid < 0, x.mid * x.mid, 0.0)
         return Enclosed(v, (0.4 * x.err + ulps * UNIT * v) * (1 + 2.0**-40) + TINY)
 

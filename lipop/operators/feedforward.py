@@ -32,6 +32,7 @@ from lipop.operators.token_factor import TokenFactor
 from lipop.operators.token_views import activation_factor
 
 SLACK = 1e-6
+FEW = 8  # tokens whose spreads are normed one by one
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,7 +149,8 @@ class MLP(Operator):
         return None if ends is None else rule.level_range(self.activation, level, *ends, self.param)
 
     def _deviation(self, ball: TokenBall | Ball) -> float | None:
-        """Rule 0.5 with ``|f'(z') - s| <= e`` around the stored slopes s, token by token."""
+        """Rule 0.5 with ``|f'(z') - s| <= e`` around the stored slopes s: token by token for a few tokens, with the
+        largest e of all tokens, neuron by neuron, for many."""
         slopes = self._range(1, ball)
         if slopes is None:
             return None
@@ -156,6 +158,8 @@ class MLP(Operator):
         e = radius_around(center, *slopes)
         if not np.isfinite(e).all():
             return math.inf
+        if len(e) > FEW:
+            e = e.max(axis=0, keepdims=True)
         return float(spread_norms(wide(self.W_down), e, wide(self.W_up)).max())
 
     # ---- the view for the chain rules ----
