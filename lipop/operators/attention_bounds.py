@@ -16,14 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lipop.core.enclosure import Stack, frobenius_up
 from lipop.core.region import TokenBall
 from lipop.core.rounding import inflate
-from lipop.operators.attention_factors import AttentionFactors, gram_root, row_errors
-from lipop.operators.attention_forward import rotate
+from lipop.operators.attention_curvature import curvature, inflated
+from lipop.operators.attention_factors import AttentionFactors, row_errors
 from lipop.operators.attention_gram import row_gram
 from lipop.operators.attention_worst import combine_heads, worst_case
-from lipop.operators.token_norms import norms
 
 _LARGEST = 300.0  # beyond this movement of a score nothing is claimed about its probability
 
@@ -203,7 +201,7 @@ def deviation(f: AttentionFactors, ball: TokenBall, wide: bool = False) -> float
     hd = head_deviation(f, ball.rho_F, ball.rho_token, frobenius=True)
     first = _entries_norm(f, hd, wide)
     still = head_deviation(f, 0.0, np.zeros(len(ball.rho_token)), frobenius=True)
-    second = _curvature(f, hd, ball, wide) + _entries_norm(f, still, wide)
+    second = curvature(f, hd, ball, wide) + _entries_norm(f, still, wide)
     return min(x for x in (first, float(inflate(second, 4)), math.inf) if not math.isnan(x))
 
 
@@ -218,77 +216,9 @@ def _entries_norm(f: AttentionFactors, hd: HeadDeviation, wide: bool) -> float:
     return min(whole, combine_heads(f.O, f.nO, np.array(parts)))
 
 
-@dataclass(frozen=True, eq=False)
-class _Spread:
-    """What the second derivative's bound is made of on a ball, each (H, T).
-
-    Square roots of ``|Cov(v)|`` (``v``) and ``|Cov(bc)|`` (``b``), largest ``|v_j - o_i|`` (``far``) and ``|a_ij|``
-    (``a``).
-    """
-
-    v: np.ndarray
-    b: np.ndarray
-    far: np.ndarray
-    a: np.ndarray
-
-
-def _spread(f: AttentionFactors, hd: HeadDeviation, rho: float) -> _Spread:
-    heads, tokens, _ = f.p.shape
-    nv, A2 = f.nv[:, None], f.A2[:, None]
-    seen = hd.p_plus > 0
-    far_v, far_b = (np.where(seen, x, 0.0).max(axis=-1) for x in (f.V, f.bc))
-    v, b = np.empty((heads, tokens)), np.empty((heads, tokens))
-    Lq, slip = gram_root(f.Wq)
-    ev, eo, ek, ekap = (row_errors(x) for x in (f.v, f.o, f.k, f.kap))
-    for h in range(heads):
-        root = np.sqrt(hd.p_plus[h])[:, :, None]
-        w = root * (f.v.mid[h][None] - f.o.mid[h][:, None])
-        kt = root * (f.k.mid[h][None] - f.kap.mid[h][:, None])
-        if f.table is not None:
-            kt = rotate(kt, (f.table[0][:, None], -f.table[1][:, None]), f.turned)
-        slack_v = frobenius_up(root * (ev[h][None, :, None] + eo[h][:, None, None])) + 2.0**-50 * frobenius_up(w)
-        slack_k = frobenius_up(root * (ek[h][None, :, None] + ekap[h][:, None, None])) + 2.0**-48 * frobenius_up(kt)
-        v[h] = norms(Stack(w, inflate(slack_v, 8)))
-        turned = Stack(kt, inflate(slack_k * (1 + 1e-9), 8))
-        through = norms(turned @ Stack.exact(Lq[h]))
-        b[h] = f.c * np.hypot(through, np.sqrt(slip[h]) * turned.frobenius)
-    move = nv * rho
-    lam_v, lam_b = np.minimum(v, far_v) + move, np.minimum(b, far_b) + A2 * rho
-    far = np.minimum(far_v + move + hd.do, 2 * (far_v + move))
-    a = np.where(seen, f.na, 0.0).max(axis=-1) + A2 * rho
-    return _Spread(*(inflate(x, 16) for x in (lam_v, lam_b, far, a)))
-
-
-def _curvature(f: AttentionFactors, hd: HeadDeviation, ball: TokenBall, wide: bool) -> float:
-    """Rule E2: rho times a bound of the second derivative on the ball."""
-    rho = float(ball.rho_token.max())
-    if rho == 0.0:
-        return 0.0
-    s, nv, A2 = _spread(f, hd, rho), f.nv[:, None], f.A2[:, None]
-    c1 = s.far * s.b**2
-    c2 = nv * s.b + s.far * s.b * s.a + s.v * A2
-    c3 = 2 * nv * s.a + s.far * s.a**2
-    if wide:
-        per_head = rho * (c1 + 2 * c2 + c3).max(axis=1)
-    else:
-        by_key = lambda c: np.sqrt((hd.p_plus * (c**2)[:, :, None]).sum(axis=1).max(axis=-1))  # noqa: E731
-        cross = np.minimum(rho * by_key(c2), ball.rho_F * c2.max(axis=1))
-        per_head = rho * (c1.max(axis=1) + c2.max(axis=1) + by_key(c3)) + cross
-    return combine_heads(f.O, f.nO, inflate(per_head, f.p.shape[-1] + 40))
-
-
 def direct(f: AttentionFactors, ball: TokenBall, wide: bool = False) -> float:
-    """Upper bound of the Lipschitz constant on a token ball from covariances at the centre, inflated; no derivative
-    needed."""
-    hd = head_deviation(f, ball.rho_F, ball.rho_token, frobenius=True)
-    s, nv = _spread(f, hd, float(ball.rho_token.max())), f.nv[:, None]
-    first = np.hypot(nv, s.v * s.a) if f.table is None else nv + s.v * s.a
-    third = s.v * s.b
-    if wide:
-        per_head = (first + third).max(axis=1)
-    else:
-        per_head = np.sqrt((hd.p_plus * (first**2)[:, :, None]).sum(axis=1).max(axis=-1)) + third.max(axis=1)
-    return combine_heads(f.O, f.nO, inflate(per_head, f.p.shape[-1] + 40))
+    """Upper bound of the Lipschitz constant on a token ball from covariances at the centre, inflated."""
+    return inflated(f, head_deviation(f, ball.rho_F, ball.rho_token, frobenius=True), ball, wide)
 
 
 __all__ = [

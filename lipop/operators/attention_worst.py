@@ -56,7 +56,9 @@ def worst_case(attn: Attention, radius: float, tokens: int | None, wide: bool) -
         bq = no_bias if attn.bq is None else _norms(attn.bq.reshape(heads, -1))
         bk = no_bias if attn.bk is None else _norms(attn.bk.reshape(attn.groups, -1))[index]
         rows = zip(n.nq, n.nk, bq, bk, strict=True)
-        factors = [turned_factor(attn.c, *(float(x) for x in row), radius, tokens, wide) for row in rows]
+        factors = [
+            turned_factor(attn.c, float(q), float(k), float(b), float(e), radius, tokens, wide) for q, k, b, e in rows
+        ]
     factor = np.array(factors)
     fused = float(inflate((n.nOV * factor).sum(), heads + 4))
     return min(fused, combine_heads(n.O, n.nO, inflate(n.nv * factor, 4)))
