@@ -81,10 +81,9 @@ def first_proved(proves: Callable[[float], bool], low: float, slack: float, cap:
         slack *= 2
 
 
-def symmetric_upper(H: np.ndarray, error: float, rtol: float, top: Ritz | None = None) -> float:
+def symmetric_upper(H: np.ndarray, error: float, rtol: float, top: Ritz) -> float:
     """A proved bound of ``lambda_max(H')`` for all symmetric H' with ``|H' - H|_2 <= error``; slack ``rtol |H|``."""
     n = len(H)
-    top = first_value(H, rtol / 4) if top is None else top
     scale = max(abs(top.value), abs(top.low), float(np.abs(np.diagonal(H)).max()), TINY)
     rounding = 4 * (defect(n, 2 * n * scale) + error + 16 * UNIT * scale)
     cap = up(norm_up(H) + error)

@@ -81,7 +81,7 @@ def extreme_ritz(product: Product, n: int, tol: float, rng: Any = 0, maxiter: in
     k, low, estimate, scale, values, s = 0, 0.0, math.inf, 1.0, np.zeros(1), np.ones(1)
     for k, (alpha, beta, _) in enumerate(recurrence(product, V), start=1):
         alphas[k - 1], betas[k - 1] = alpha, beta
-        if beta > 0 and k < maxiter and k % max(1, k // 8):
+        if beta > 0 and k < maxiter and k % max(2, k // 8):
             continue
         values, s = tridiagonal_top(alphas[:k], betas[:k], min(2, k))
         history.append(float(values[-1]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,30 @@ import numpy as np
 from lipop_kernels._common import blocks, rescaled
 from lipop_kernels.cpu.gram import SMALL
 
+NARROW = 1024  # up to this order one BLAS thread is enough for a factorisation
+
 
 def times_transpose(A: np.ndarray, kind: str, exponent: int, u: np.ndarray) -> np.ndarray:
     """``2**-exponent A^T u`` in float64."""
     return np.sum([rescaled(b, exponent).T @ u[i : i + len(b)] for i, b in blocks(A, kind)], axis=0)
 
 
-def quiet_blas(nbytes: int) -> Any:
-    """One BLAS thread around a loop that runs the parallel kernel: idle BLAS threads spin, and would take its cores."""
-    if nbytes < SMALL:
-        return nullcontext()
-    from threadpoolctl import threadpool_limits
+def one_blas_thread(when: bool = True) -> AbstractContextManager[Any]:
+    """One BLAS thread inside the block: idle BLAS threads spin and take the cores of whatever else runs.
 
-    return threadpool_limits(1, "blas")
+    Around a whole loop, never around each call. For small matrices a second BLAS thread gains nothing; on a busy
+    machine, waiting for it can cost twenty times the work.
+    """
+    return _blas().limit(limits=1, user_api="blas") if when else nullcontext()
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """The controller of the BLAS libraries that are loaded (both NumPy's and SciPy's)."""
+    import scipy.linalg.lapack  # noqa: F401 - loads SciPy's BLAS
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def image(A: np.ndarray, kind: str, exponent: int, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,12 +13,14 @@ from lipop_kernels._common import (
     gamma,
     norm_down,
     norm_up,
+    rescaled,
     scaled_down,
     scaled_up,
     sum_up,
     up,
 )
 from lipop_kernels.cpu._cholesky import finite_exponent, first_value, symmetric_upper, symmetrised
+from lipop_kernels.cpu._products import NARROW, one_blas_thread
 
 EIGH = 40  # up to this order a verified eigendecomposition of the whole stack is faster than factorisations one by one
 
@@ -65,7 +67,8 @@ def psd_max_batched(G: Any, error: Any, rtol: float = 1e-2) -> np.ndarray:
     if G.shape[1] <= EIGH:
         bounds = _eigen_upper(*_symmetric_parts(H))[0]
     else:
-        bounds = np.array([symmetric_upper(*symmetrised(h), rtol) if h.any() else 0.0 for h in H])
+        with one_blas_thread(G.shape[1] <= NARROW):
+            bounds = np.array([_symmetric_upper(h, rtol) for h in H])
     return np.array([sum_up(scaled_up(b, e), d) for b, e, d in zip(bounds, exponents, errors.tolist(), strict=True)])
 
 
@@ -108,8 +111,9 @@ def batched_spectral_norms(A: Any, *, rtol: float = 1e-6) -> tuple[np.ndarray, n
         squares, tops = _eigen_upper(H, rounding + up(gamma(m) * trace * (1 + gamma(m + n + 2))) + m * n * 1e-300)
     else:
         squares, tops = np.empty(len(T)), np.empty((len(T), n))
-        for b, t in enumerate(T):
-            squares[b], tops[b] = _gram_upper(t, rtol)
+        with one_blas_thread(n <= NARROW):
+            for b, t in enumerate(T):
+                squares[b], tops[b] = _gram_upper(t, rtol)
     lower = [scaled_down(_quotient_down(t, v), e) for t, v, e in zip(T, tops, exponents, strict=True)]
     upper = [scaled_up(up(float(np.sqrt(s))), e) if s > 0 else 0.0 for s, e in zip(squares, exponents, strict=True)]
     return np.array(lower), np.array(upper)
@@ -129,7 +133,10 @@ def _stack(A: Any, name: str) -> np.ndarray:
 def _rescaled_stack(A: np.ndarray, name: str) -> tuple[np.ndarray, list[int]]:
     """The stack in float64, each matrix rescaled to largest entry in [1/2, 1); the exponents (0 for zero matrices)."""
     exponents = [finite_exponent(a, f"{name}[{b}]") or 0 for b, a in enumerate(A)]
-    return np.ldexp(A.astype(np.float64), -np.array(exponents, dtype=np.int64)[:, None, None]), exponents
+    T = A.astype(np.float64)
+    for t, e in zip(T, exponents, strict=True):
+        t[...] = rescaled(t, e)
+    return T, exponents
 
 
 def _symmetric_parts(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,6 +166,12 @@ def _eigen_upper(H: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarr
     defect = _frobenius_up(Vt @ V - np.eye(n)) * (1 + 2 * UNIT) + gamma(n + 2) * size
     bounds = up(np.maximum(L[:, -1], 0.0) * (1.0 + defect) + residual + error, 8)
     return np.where(H.any(axis=(1, 2)), bounds, 0.0), V[:, :, -1]
+
+
+def _symmetric_upper(S: np.ndarray, rtol: float) -> float:
+    """A proved bound of the largest eigenvalue of the symmetric part of S."""
+    H, rounding = symmetrised(S)
+    return symmetric_upper(H, rounding, rtol, first_value(H, rtol / 4)) if H.any() else 0.0
 
 
 def _gram_upper(T: np.ndarray, rtol: float) -> tuple[float, np.ndarray]:

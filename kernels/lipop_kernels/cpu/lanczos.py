@@ -23,7 +23,7 @@ from lipop_kernels._common import (
     up,
 )
 from lipop_kernels.cpu._krylov import extreme_ritz
-from lipop_kernels.cpu._products import image, quiet_blas, times_transpose
+from lipop_kernels.cpu._products import image, one_blas_thread, times_transpose
 from lipop_kernels.cpu.gram import gram_matvec
 
 DENSE = 64  # up to this many rows or columns an SVD is at least as fast
@@ -134,7 +134,7 @@ def _lanczos_top(
     def product(x: np.ndarray) -> np.ndarray:
         return gram_matvec(T, x.astype(work, copy=False), dtype=storage).astype(np.float64, copy=False)
 
-    with quiet_blas(T.nbytes):
+    with one_blas_thread():
         ritz = extreme_ritz(product, T.shape[1], tol, rng, maxiter)
     v = ritz.vector
     if flip:

@@ -24,7 +24,7 @@ from lipop_kernels._common import (
     up,
 )
 from lipop_kernels.cpu._krylov import growth_root, log_growth, overlap, recurrence, tridiagonal_top
-from lipop_kernels.cpu._products import quiet_blas, times_transpose
+from lipop_kernels.cpu._products import one_blas_thread, times_transpose
 from lipop_kernels.cpu.gram import gram_matvec
 
 Product = Callable[[np.ndarray], np.ndarray]
@@ -215,7 +215,7 @@ def spectral_norm_probable(
         error = up((gamma(T.shape[0]) + gamma(T.shape[1])) * square * (1 + 1e-9), 8) + 1e-290
     else:
         error = product_error if not shift else scaled_up(product_error, -2 * shift)
-    with quiet_blas(T.nbytes):
+    with one_blas_thread():
         result = lanczos_upper(lambda x: gram_matvec(T, x, dtype=storage), T.shape[1], product_error=error, **options)
     return _rooted(result, times_transpose(A, kind, exponent, result.vector) if flip else result.vector, shift)
 

@@ -17,6 +17,7 @@ from lipop_kernels.cpu._cholesky import (
     symmetric_upper,
     symmetrised,
 )
+from lipop_kernels.cpu._products import NARROW, one_blas_thread
 
 
 def spectral_norm_upper(
@@ -88,14 +89,22 @@ def spectral_norm_upper(
     if exponent is None:
         return float(error)
     m, n = max(A.shape), min(A.shape)
-    G = _gram(A, kind, exponent)
     estimate = math.ldexp(start, -exponent) if start else 0.0
-    low = estimate if 0.25 < estimate < 2.0 * n * m else math.sqrt(first_value(G, rtol / 4).value)
+    with one_blas_thread(n <= NARROW):
+        s = _upper(_gram(A, kind, exponent), m, rtol, estimate if 0.25 < estimate < 2.0 * n * m else None)
+    return sum_up(scaled_up(s, exponent), float(error))
+
+
+def _upper(G: np.ndarray, m: int, rtol: float, low: float | None) -> float:
+    """A proved bound of ``|A|_2`` from the computed Gram matrix of an A with m rows and largest entry in [1/2, 1)."""
+    n = len(G)
+    if low is None:
+        with one_blas_thread():
+            low = math.sqrt(first_value(G, rtol / 4).value)
     c = defect(n, n * low * low) + gamma(m) * float(np.trace(G)) + 8 * 2.0**-53 * low * low
     work = np.empty_like(G)
     frobenius = up(math.sqrt(up(float(np.trace(G)) * (1.0 + gamma(m + n + 2)))) + 1e-140)
-    s = first_proved(lambda s: proves_gram(G, s, m, work), low, max(rtol * low, 4 * c / low), frobenius)
-    return sum_up(scaled_up(s, exponent), float(error))
+    return first_proved(lambda s: proves_gram(G, s, m, work), low, max(rtol * low, 4 * c / low), frobenius)
 
 
 def _gram(A: np.ndarray, kind: str, exponent: int) -> np.ndarray:
@@ -150,4 +159,8 @@ def symmetric_max(S: Any, rtol: float = 1e-3, error: float = 0.0) -> float:
     if exponent is None:
         return float(error)
     H, rounding = symmetrised(rescaled(S.astype(np.float64), exponent))
-    return sum_up(scaled_up(symmetric_upper(H, rounding, rtol), exponent), float(error))
+    with one_blas_thread():
+        top = first_value(H, rtol / 4)
+    with one_blas_thread(len(H) <= NARROW):
+        bound = symmetric_upper(H, rounding, rtol, top)
+    return sum_up(scaled_up(bound, exponent), float(error))
