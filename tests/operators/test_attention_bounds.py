@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from lipop.core.enclosure import Enclosed
 from lipop.core.region import Shell, TokenBall
 from lipop.operators import attention_bounds as bounds
 from lipop.operators.attention import Attention
+from lipop.operators.attention_factors import AttentionFactors
 from tests.operators.attention_reference import VARIANTS, ascend, dense, make, project
 
 TOKENS, WIDTH = 5, 6
@@ -123,6 +125,23 @@ def test_huge_balls_give_finite_bounds_and_no_nan():
         assert hd.D.max() <= 1 + 1e-9
         assert not hd.p_plus[:, 0, 1:].any()
     assert np.isfinite(bounds.deviation(f, TokenBall(x, 1e4, np.full(TOKENS, 1e4))))
+
+
+@ALL
+def test_stored_error_covers_an_uncertain_centre(name):
+    """With a centre known to 1e-5 only, zero radius still bounds the distance from the stored derivative to every true
+    one."""
+    T, x, slack = make(seed=16, **VARIANTS[name]), point(16), 1e-5
+    f = AttentionFactors.at(T, Enclosed(x, np.full(x.shape, slack)))
+    stored = f.jacobian().to_dense()
+    hd = bounds.head_deviation(f, 0.0, np.zeros(TOKENS), frobenius=True)
+    entries = bounds.entry_bounds(hd, f, *head_weights(f))
+    rng = np.random.default_rng(16)
+    for _ in range(10):
+        moved = dense(T, x + slack * rng.choice([-1.0, 1.0], x.shape)) - stored
+        blocks = np.linalg.norm(moved.reshape(TOKENS, WIDTH, TOKENS, WIDTH).swapaxes(1, 2), 2, axis=(2, 3))
+        assert (blocks <= entries).all()
+        assert blocks.max() > 1e-4 * entries.max()
 
 
 def test_zero_radius_leaves_only_rounding():
