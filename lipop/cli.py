@@ -192,20 +192,24 @@ def _analyze(
     def after(i: int, entry: dict[str, Any]) -> None:
         progress.print(f"block {i} done in {entry['seconds']:.1f} s", style="dim", highlight=False)
 
-    with progress.status("reading the text") as status:
-        data = run(
-            model,
-            model.tokens(text)[:tokens],
-            report=report,
-            radii=RADII if not radius else tuple(radius),
-            effort=effort.value,
-            seed=seed,
-            blocks=chosen,
-            command=("lipop", *sys.argv[1:]),
-            text=text,
-            before=before,
-            after=after,
-        )
+    try:
+        with progress.status("reading the text") as status:
+            data = run(
+                model,
+                model.tokens(text)[:tokens],
+                report=report,
+                radii=RADII if not radius else tuple(radius),
+                effort=effort.value,
+                seed=seed,
+                blocks=chosen,
+                command=("lipop", *sys.argv[1:]),
+                text=text,
+                before=before,
+                after=after,
+            )
+    except KeyboardInterrupt:
+        _complain(f"interrupted; the blocks that were finished are in {report}")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json and not quiet:
         typer.echo(json.dumps({"report": str(report), **{k: v for k, v in data.items() if k != "proofs"}}, indent=1))
     elif not quiet:
@@ -269,7 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(f"{e.format_message()} (see lipop --help)")  # pyright: ignore[reportAttributeAccessIssue]
         return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; the blocks that were finished are in the report")
+        _complain("interrupted")
         return INTERRUPTED
     except LipopError as e:
         _complain(str(e))
