@@ -124,7 +124,7 @@ def analyze_block(
         with clock("shell"):
             tokens = np.sqrt((x * x).sum(axis=1))
             r, R = float(tokens.min()) * (1 - 1e-12), float(tokens.max()) * (1 + 1e-12)
-            shell = (r, R, block.shell(Shell(r, R)))
+            shell = (r, R, block.shell(Shell(r, R, len(x))))
         residuals: list[BranchAnalysis] = []
         for name, branch, point in block.branches(x):
             with clock(f"branch {name}"):

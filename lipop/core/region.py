@@ -281,10 +281,18 @@ class Box(Region):
 @dataclass(frozen=True, eq=False, repr=False)
 class Shell(Region):
     """Points whose every token has an l2 norm in ``[inner, outer]`` (a vector is one token). Not convex if ``inner >
-    0``."""
+    0``.
+
+    Parameters
+    ----------
+    inner, outer : float
+    tokens : int, optional
+        The number of tokens, for operators whose constant grows with it (attention in the F norm); any by default.
+    """
 
     inner: float
     outer: float = math.inf
+    tokens: int | None = None
     kind: ClassVar[str] = "shell"
 
     def __post_init__(self) -> None:
@@ -294,13 +302,18 @@ class Shell(Region):
         object.__setattr__(self, "inner", inner)
         object.__setattr__(self, "outer", outer)
         object.__setattr__(self, "convex", inner == 0.0)
+        if self.tokens is not None and not (isinstance(self.tokens, int) and self.tokens > 0):
+            raise RegionError(f"a shell's number of tokens must be a positive int, found {self.tokens!r}")
 
     @property
     def scalars(self) -> dict[str, Any]:
-        return {"inner": self.inner, "outer": self.outer}
+        count = {} if self.tokens is None else {"tokens": self.tokens}
+        return {"inner": self.inner, "outer": self.outer, **count}
 
     def contains(self, x: np.ndarray) -> bool:
         size = np.sqrt((np.asarray(x, dtype=np.float64) ** 2).sum(axis=-1))
+        if self.tokens is not None and size.size != self.tokens:
+            return False
         return bool(((size >= self.inner * (1 - _SLACK)) & (size <= self.outer * (1 + _SLACK))).all())
 
     def points(self, rng: np.random.Generator, n: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -310,7 +323,12 @@ class Shell(Region):
         return h / size * rng.uniform(self.inner, min(self.outer, 10 * self.inner + 1), size.shape)
 
     def encloses(self, other: Region) -> bool:
-        return isinstance(other, Shell) and self.inner <= other.inner and self.outer >= other.outer
+        return (
+            isinstance(other, Shell)
+            and self.inner <= other.inner
+            and self.outer >= other.outer
+            and self.tokens in (None, other.tokens)
+        )
 
     def reaches(self, v: np.ndarray) -> bool:
         return self.inner < self.outer
@@ -358,9 +376,8 @@ def from_description(description: Mapping[str, Any], arrays: Mapping[str, np.nda
     RegionError
         If the description is malformed or an array does not have the digest it is filed under.
     """
-    kinds = {c.kind: c for c in (Everywhere, Ball, TokenBall, Box, Shell, Cloud)}
-    cls = kinds.get(str(description.get("kind")))
-    if cls is None:
+    cls = next((c for c in Region.__subclasses__() if c.kind == description.get("kind")), None)
+    if cls is None or cls is Unresolved:
         raise RegionError(f"unknown kind of region {description.get('kind')!r}")
     fields: dict[str, Any] = {}
     for key, value in description.items():
@@ -377,6 +394,8 @@ def from_description(description: Mapping[str, Any], arrays: Mapping[str, np.nda
             fields[key] = arrays[sha]
         elif key == "norm":
             fields[key] = str(value)
+        elif isinstance(value, int):
+            fields[key] = value
         else:
             try:
                 fields[key] = float.fromhex(value)

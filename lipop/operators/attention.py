@@ -177,9 +177,10 @@ class Attention(Operator):
 
     def _lip(self, on: Region) -> float | None:
         if isinstance(on, Shell):
-            if not math.isfinite(on.outer) or (self.length is None and not self._wide):
+            tokens = on.tokens if self.length is None else self.length
+            if not math.isfinite(on.outer) or (tokens is None and not self._wide):
                 return math.inf
-            return bounds.worst_case(self, on.outer, self.length, self._wide)
+            return bounds.worst_case(self, on.outer, tokens, self._wide)
         region = token_radii(on)
         if region is None:
             return math.inf
@@ -197,7 +198,7 @@ class Attention(Operator):
     ) -> Linearization | None:
         from lipop.operators.chain import linearize_chain
 
-        if self._wide or token_radii(ball) is None:
+        if self._wide or self.rotary is not None or token_radii(ball) is None:
             return None
         return linearize_chain(whole, self, outer, ball, residual)
 
@@ -206,7 +207,8 @@ class Attention(Operator):
     ) -> LinearOperator | None:
         from lipop.operators.chain import chain_at
 
-        return None if self._wide else chain_at(whole, self, outer, x, residual).J
+        skip = self._wide or self.rotary is not None
+        return None if skip else chain_at(whole, self, outer, x, residual).J
 
 
 def _weight(x: np.ndarray, name: str, ndim: int) -> np.ndarray:

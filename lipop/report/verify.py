@@ -255,7 +255,7 @@ class _Check:
         r, R = shell["r"], numbers.read(shell["R"])
         if not 0 <= r <= R:
             raise ReportError(f"{path}.shell: a shell needs 0 <= r <= R, found r = {r}, R = {R}")
-        yield Place(f"{path}.shell", shell, LIP, block.digest, Shell(r, R))
+        yield Place(f"{path}.shell", shell, LIP, block.digest, Shell(r, R, len(x)))
         branches = list(block.branches(x))
         _agree(f"{path}.residuals", [b["name"] for b in entry["residuals"]], [name for name, _, _ in branches])
         for j, (b, (_, op, point)) in enumerate(zip(entry["residuals"], branches, strict=True)):
