@@ -47,13 +47,13 @@ def gamma(k: float) -> float:
     return math.nextafter(k * UNIT / (1.0 - k * UNIT), math.inf) * (1.0 + 4 * UNIT)
 
 
-def up(x: float, ops: int = 4) -> float:
-    """An upper bound of a real number >= 0 that was computed as x with at most ``ops`` relative errors of size u."""
+def up(x: Any, ops: int = 4) -> Any:
+    """An upper bound of a real number >= 0 (or array) computed as x with at most ``ops`` relative errors u."""
     return x * (1.0 + 2 * (ops + 2) * UNIT)
 
 
-def down(x: float, ops: int = 4) -> float:
-    """A lower bound of a real number >= 0 that was computed as x with at most ``ops`` relative errors of size u."""
+def down(x: Any, ops: int = 4) -> Any:
+    """A lower bound of a real number >= 0 (or array) computed as x with at most ``ops`` relative errors u."""
     return x * (1.0 - 2 * (ops + 2) * UNIT)
 
 

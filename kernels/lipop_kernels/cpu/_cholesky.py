@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,11 +19,17 @@ DENSE = 64  # up to this order a full eigendecomposition gives the first value
 
 def factorises(M: np.ndarray) -> bool:
     """Whether LAPACK's Cholesky factorisation of the symmetric matrix M (which is overwritten) runs to its end."""
-    from scipy.linalg.lapack import dpotrf
-
-    R, info = dpotrf(M.T, lower=0, clean=0, overwrite_a=1)
+    R, info = _potrf()(M.T, lower=0, clean=0, overwrite_a=1)
     diagonal = np.diagonal(R)
     return info == 0 and bool(np.isfinite(diagonal).all()) and bool((diagonal > 0).all())
+
+
+@lru_cache(maxsize=1)
+def _potrf() -> Callable[..., tuple[np.ndarray, int]]:
+    """LAPACK's dpotrf."""
+    from scipy.linalg import get_lapack_funcs
+
+    return get_lapack_funcs(("potrf",), dtype=np.float64)[0]
 
 
 def proves_gram(G: np.ndarray, s: float, m: int, work: np.ndarray) -> bool:

@@ -52,7 +52,7 @@ def lanczos_upper(
     start = np.random.default_rng(rng).standard_normal(n).astype(np.longdouble)
     V, alphas, betas = [start / np.sqrt((start**2).sum())], [], []
     d = _overlap(n, delta)
-    top = upper = vector = None
+    upper, scale, vector = math.inf, 0.0, np.zeros(n)
     for k in range(1, min(limit, n) + 1):
         w = product(V[-1])
         size = float(np.sqrt((w**2).sum()))
