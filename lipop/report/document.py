@@ -234,8 +234,8 @@ def analyze(
     if analyze_block is None:
         from lipop.certify import analysis
 
-        analyze_block = analysis.analyze_block  # pyright: ignore[reportAssignmentType]  # checked by the protocol's test
-    assert analyze_block is not None
+        analyze_block = analysis.analyze_block
+    ask: Analyze = analyze_block  # for any block that the protocol describes
     activations = model.activations(model.embed(tokens=ids))
     document = Report(
         model, ids, radii=radii, effort=effort, seed=seed, blocks=(start, stop), command=command, text=text
@@ -246,7 +246,7 @@ def analyze(
             before(i)
         x = np.ascontiguousarray(activations[i], dtype=np.float64)
         block = model.blocks[i]
-        entry = document.add(i, block, x, analyze_block(block, x, radii=list(radii), effort=effort, seed=seed))
+        entry = document.add(i, block, x, ask(block, x, radii=list(radii), effort=effort, seed=seed))
         data = document.data() if report is None else document.write(report)
         if after is not None:
             after(i, entry)

@@ -23,7 +23,7 @@ def top_vector(
     """A unit vector near the top eigenvector of a symmetric map, by Lanczos with full reorthogonalisation.
 
     >>> v = top_vector(lambda v: np.array([1.0, 5.0, 2.0]) * v, (3,), seed=0)
-    >>> abs(v[1]) > 1 - 1e-12
+    >>> bool(abs(v[1]) > 1 - 1e-12)
     True
     """
     q = np.random.default_rng(seed).standard_normal(int(np.prod(shape)))

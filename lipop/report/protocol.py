@@ -64,7 +64,7 @@ class Model(Protocol):
         """``(T,)`` int64 token ids."""
         ...
 
-    def embed(self, text: str | None = None, tokens: np.ndarray | None = None) -> np.ndarray:
+    def embed(self, *, text: str | None = None, tokens: Any = None) -> np.ndarray:
         """The ``(T, d)`` float64 input of the first block."""
         ...
 

@@ -109,11 +109,14 @@ def verify(
         raise ReportError(f"{path.name}: digest: the content does not have the stated digest {data['digest'][:12]}")
     arrays = files.read_arrays(files.arrays_path(path))
     proofs = _read_proofs(data["proofs"], arrays)
+    loaded: Any = model
     if isinstance(model, str | os.PathLike):
         from lipop import models
 
-        model = models.load(model)
-    return _Check(data, arrays, proofs, model, fast, subjects, secrets.randbits(48) if seed is None else seed).run(text)
+        loaded = models.load(model)
+    return _Check(data, arrays, proofs, loaded, fast, subjects, secrets.randbits(48) if seed is None else seed).run(
+        text
+    )
 
 
 def _read_proofs(stated: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Bound]:
