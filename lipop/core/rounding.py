@@ -95,6 +95,8 @@ def grid_up(value: float, bits: int) -> float:
         return value
     mantissa, exponent = math.frexp(value)
     scaled = math.ceil(mantissa * 2.0**bits + 0.0625)
+    if scaled > 2**bits:  # carried past a power of two, where the grid is twice as wide
+        scaled += scaled % 2
     try:
         return math.ldexp(float(scaled), exponent - bits)
     except OverflowError:
@@ -107,7 +109,7 @@ def grid_down(value: float, bits: int) -> float:
 
 
 def on_grid(value: float, bits: int) -> bool:
-    """Whether a float has at most ``bits`` significant bits (one more where rounding carried over)."""
+    """Whether a float has at most ``bits`` significant bits."""
     if not math.isfinite(value) or value == 0.0:
         return True
     mantissa, _ = math.frexp(value)

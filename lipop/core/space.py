@@ -115,7 +115,8 @@ def norm(x: np.ndarray, name: str = "l2") -> float:
         return float(np.abs(x).sum())
     if name == "linf":
         return float(np.abs(x).max(initial=0.0))
-    if name == "2inf":
-        return float(np.sqrt((x * x).sum(axis=-1)).max(initial=0.0))
     scale = float(np.abs(x).max(initial=0.0))
-    return scale * float(np.linalg.norm((x / scale).ravel())) if scale > 0 else 0.0
+    if scale == 0.0:
+        return 0.0
+    y = x / scale
+    return scale * float(np.sqrt((y * y).sum(axis=-1)).max() if name == "2inf" else np.linalg.norm(y.ravel()))
