@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import lipop as lo
-from lipop.core.algebra import Sum
+from lipop.core.algebra import Restriction, Sum
 from lipop.core.operator import Operator
 from lipop.operators.attention import RotaryTable
 from lipop.operators.block import PostNormBlock
@@ -59,7 +59,8 @@ def weight(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 def _vector(op: Operator, rng: np.random.Generator, twin: Any = None, scale: float = 1.0) -> Case:
     x = scale * rng.standard_normal(op.domain.width)
-    return Case(op, x, vector_regions(x), twin)
+    own = [] if op.domain.norm == "l2" else [lo.Ball(x, 0.3, op.domain.norm)]
+    return Case(op, x, [*own, *vector_regions(x)], twin)
 
 
 def _tokens(op: Operator, rng: np.random.Generator, twin: Any = None, count: int = 3, scale: float = 1.0) -> Case:
@@ -448,6 +449,8 @@ def case(name: str, seed: int = 0) -> Case:
 
 def sample(c: Case, region: lo.Region, rng: np.random.Generator, count: int) -> np.ndarray:
     """Points of the region, stacked; of the whole space, at sizes from a hundredth to a hundred."""
+    if isinstance(c.op, Restriction) and isinstance(region, lo.Everywhere):
+        region = c.op.region
     if isinstance(region, lo.Everywhere):
         scale = 10.0 ** rng.uniform(-2, 2, (count, *(1,) * c.x.ndim))
         return scale * rng.standard_normal((count, *c.x.shape))
