@@ -52,6 +52,24 @@ def _dot(a, x, zero):
 
 
 @njit(fastmath=FLAGS, cache=True)
+def _dots(A, x, s, zero):
+    """s = A x for a tile A of eight rows: x is loaded once for all of them."""
+    a0, a1, a2, a3, a4, a5, a6, a7 = A[0], A[1], A[2], A[3], A[4], A[5], A[6], A[7]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = zero
+    for j in range(x.size):
+        v = x[j]
+        s0 += _value(a0[j]) * v
+        s1 += _value(a1[j]) * v
+        s2 += _value(a2[j]) * v
+        s3 += _value(a3[j]) * v
+        s4 += _value(a4[j]) * v
+        s5 += _value(a5[j]) * v
+        s6 += _value(a6[j]) * v
+        s7 += _value(a7[j]) * v
+    s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = s0, s1, s2, s3, s4, s5, s6, s7
+
+
+@njit(fastmath=FLAGS, cache=True)
 def _add_rows(A, s, y):
     """y += A^T s for a tile A of eight rows."""
     a0, a1, a2, a3, a4, a5, a6, a7 = A[0], A[1], A[2], A[3], A[4], A[5], A[6], A[7]
@@ -74,8 +92,7 @@ def _gram(A, X, Y, zero):
     s, m = np.empty(8, dtype=X.dtype), A.shape[0]
     for i in range(0, m - 7, 8):
         for c in range(X.shape[0]):
-            for k in range(8):
-                s[k] = _dot(A[i + k], X[c], zero)
+            _dots(A[i : i + 8], X[c], s, zero)
             _add_rows(A[i : i + 8], s, Y[c])
     for k in range(m - m % 8, m):
         for c in range(X.shape[0]):
