@@ -235,7 +235,7 @@ def analyze(
         from lipop.certify import analysis
 
         analyze_block = analysis.analyze_block
-    ask: Analyze = analyze_block  # for any block that the protocol describes
+    ask: Any = analyze_block  # a block is whatever the protocol describes
     activations = model.activations(model.embed(tokens=ids))
     document = Report(
         model, ids, radii=radii, effort=effort, seed=seed, blocks=(start, stop), command=command, text=text
