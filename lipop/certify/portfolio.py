@@ -93,7 +93,7 @@ def lip(
     --------
     >>> from lipop.operators.linear import Linear
     >>> lip(Linear(np.diag([1.0, 2.0])))
-    2 <= Lip <= 2 (proved | proved)
+    1.99999 <= Lip <= 2.00001 (proved | proved)
     """
     if effort not in EFFORTS:
         raise DomainError(f"effort must be one of {EFFORTS}, found {effort!r}")
