@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lipop.core.parallel import matmul
 from lipop.core.rounding import ELEMENTARY, TINY, UNIT, gamma, inflate
 from lipop.errors import NonFiniteError, ShapeError
 
@@ -271,7 +272,7 @@ class Stack:
             raise ShapeError(f"cannot multiply stacks {self.mid.shape} and {other.mid.shape}")
         fa, fb = frobenius_up(self.mid), frobenius_up(other.mid)
         err = gamma(k + 1) * fa * fb + fa * other.err + self.err * (fb + other.err)
-        return Stack(self.mid @ other.mid, _up(err) + k * TINY)
+        return Stack(matmul(self.mid, other.mid), _up(err) + k * TINY)
 
     def __add__(self, other: Stack) -> Stack:
         mid = self.mid + other.mid

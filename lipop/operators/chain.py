@@ -42,7 +42,7 @@ from lipop.errors import DomainError, ProofError
 from lipop.operators import attention_bounds as ab
 from lipop.operators.attention_factors import AttentionFactors
 from lipop.operators.token_factor import TokenFactor
-from lipop.operators.token_norms import curvature_norms, norms, psd_max, quadratic, row_quadratic, scaled
+from lipop.operators.token_norms import curvature_norms, norms, psd_max, quadratic, row_quadratic, scaled_norms
 
 if TYPE_CHECKING:
     from lipop.operators.attention import Attention
@@ -237,38 +237,12 @@ def _link(factors: tuple[TokenFactor, ...], prefix: list[Stack | None], l: int, 
     right, weights = np.sqrt(rhat * tau), np.sqrt(rhat / tau)
     bump = 1 + 1e-15  # pays for the rounding of sqrt(rhat tau) sqrt(rhat / tau) against rhat
     right, weights = right * bump, weights * bump
-    tops = {p: _chunked(a, right, tokens) for p, a in left.items()}
-    bottom = _chunked_left(ck, weights)
-    size_c = _chunked_left(
-        Stack(np.broadcast_to(c.mid, (tokens, *c.shape[1:])), np.broadcast_to(c.err, tokens)), weights
-    )
+    tops = {p: scaled_norms(a, right=right) for p, a in left.items()}
+    bottom = scaled_norms(ck, left=weights)
+    size_c = scaled_norms(c, left=weights)
     flats = {m: curvature_norms([left[m]], ck, gram, factor.curvature)[0]}
     rows = inflate(np.sqrt(np.einsum("pd,pd->p", c.mid[0], c.mid[0])) + c.err[0], c.shape[-1] + 4)
     return Link(tops, bottom, size_c, reach, rows, weights, rhat, flats)
-
-
-def _chunked(a: Stack, right: np.ndarray, tokens: int, size: int = 8) -> np.ndarray:
-    """Norms of ``A_t diag(right_t)``, a few tokens at a time."""
-    out = np.empty(tokens)
-    for s in range(0, tokens, size):
-        part = slice(s, min(tokens, s + size))
-        one = a if len(a.mid) == 1 else a[part]
-        out[part] = norms(
-            scaled(
-                Stack(np.broadcast_to(one.mid, (part.stop - s, *a.shape[1:])), np.broadcast_to(one.err, part.stop - s)),
-                right=right[part],
-            )
-        )
-    return out
-
-
-def _chunked_left(a: Stack, left: np.ndarray, size: int = 8) -> np.ndarray:
-    """Norms of ``diag(left_t) A_t``, a few tokens at a time."""
-    out = np.empty(len(left))
-    for s in range(0, len(left), size):
-        part = slice(s, min(len(left), s + size))
-        out[part] = norms(scaled(a[part], left=left[part]))
-    return out
 
 
 # ---- at a radius ---------------------------------------------------------------------------------------------------
@@ -426,7 +400,7 @@ class ChainPart:
         if self.name == "attention":
             return leaf(CHAIN_ATTENTION, claim, self.moves(region).attention, self)
         seed = core_norms.seed_of(self.whole.digest, f"tail:{region.digest}")
-        result = core_norms.run_lanczos(self._tail(region), seed, None, 1e-2)
+        result = core_norms.run_lanczos(self._tail(region), seed, None, 3e-2)
         raw = core_norms._root_up(result.upper)  # pyright: ignore[reportPrivateUsage]
         return leaf(CHAIN_TAIL, claim, raw, self, seed=seed, delta=core_norms.DELTA, steps=int(result.steps))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lipop.core.enclosure import Stack, frobenius_up
+from lipop.core.parallel import each
 from lipop.core.rounding import gamma, inflate
 
 _PIECE = 128
@@ -53,7 +54,7 @@ def norms(m: Stack, rtol: float = SLACK) -> np.ndarray:
     if rtol < SLACK or small.shape[-2] <= 64:
         gram = Stack(small.mid, np.zeros_like(m.err)).gram()
     else:
-        both = [product32(x, x.T) for x in small.mid]
+        both = each(lambda x: product32(x, x.T), small.mid)
         gram = Stack(np.stack([g for g, _ in both]), np.array([e for _, e in both]))
     return inflate(np.sqrt(psd_max(gram, rtol)) + m.err, 4)
 
@@ -86,6 +87,23 @@ def scaled(m: Stack, left: np.ndarray | None = None, right: np.ndarray | None = 
     return Stack(mid, inflate(err + 2.0**-52 * frobenius_up(mid), 4))
 
 
+def scaled_norms(m: Stack, left: np.ndarray | None = None, right: np.ndarray | None = None) -> np.ndarray:
+    """(T,) upper bounds of ``|diag(left_t) M_t diag(right_t)|`` for positive scalings; M may be a stack of one."""
+    scale = left if left is not None else right
+    assert scale is not None
+
+    def one(t: int) -> tuple[np.ndarray, float, float]:
+        a = m.mid[t if len(m.mid) > 1 else 0]
+        e = float(m.err[t if len(m.err) > 1 else 0])
+        x = a * (scale[t][:, None] if left is not None else scale[t])
+        g, eg = product32(x, x.T) if x.shape[0] <= x.shape[1] else product32(x.T, x)
+        return g, eg, e * float(scale[t].max()) + 2.0**-52 * float(frobenius_up(x))
+
+    parts = each(one, range(len(scale)))
+    gram = Stack(np.stack([g for g, _, _ in parts]), np.array([e for _, e, _ in parts]))
+    return inflate(np.sqrt(psd_max(gram)) + np.array([e for _, _, e in parts]), 6)
+
+
 def curvature_norms(tops: list[Stack], ck: Stack, gram: Stack, curvature: np.ndarray) -> list[np.ndarray]:
     """Rule F1: (T,) bounds of ``sup_{|eta|<=1} |A diag(f''_k (b_k . eta)) CK|`` for each left factor A.
 
@@ -99,7 +117,8 @@ def curvature_norms(tops: list[Stack], ck: Stack, gram: Stack, curvature: np.nda
     tokens = len(ck.mid)
     out = [np.empty(tokens) for _ in tops]
     whole = (ck.shape[-1] + 6) * 2.0**-24 * (1 + 1e-3) + 1e-30 * ck.shape[1] ** 2  # float32, casts included
-    for i in range(tokens):
+
+    def one(i: int) -> None:
         c, ec = ck.mid[i], float(ck.err[i])
         fc, fg, eg = float(frobenius_up(c)), float(frobenius_up(gram.mid[i])), float(gram.err[i])
         y32, fy = _unit32(c @ gram.mid[i])
@@ -126,4 +145,6 @@ def curvature_norms(tops: list[Stack], ck: Stack, gram: Stack, curvature: np.nda
             r, err = r * scale, err * scale
             sym = Stack((0.5 * (r + r.T))[None], np.array([float(inflate(err, 16))]))
             value[i] = float(inflate(np.sqrt(psd_max(sym)[0]), 4))
+
+    each(one, range(tokens))
     return out

@@ -8,6 +8,7 @@ import numpy as np
 
 from lipop.core.enclosure import Enclosed, Stack, frobenius_up
 from lipop.core.linearization import LinearOperator
+from lipop.core.parallel import matmul
 from lipop.core.rounding import UNIT, gamma, inflate
 from lipop.operators.activation_rules import enclose_curvature, enclose_slope, slope_range, third_sup
 from lipop.operators.token_factor import TokenFactor, row_errors
@@ -74,7 +75,7 @@ def activation_factor(
         A, C = Stack.exact(wd), Stack.exact(wu)
         fu, fd = float(frobenius_up(wu)), float(frobenius_up(wd))
         slip = slope.radius.max(axis=1) + gamma(width + 4) * fastest
-        M = Stack(_products(wd, s, wu), inflate(slip * fu * fd, 8))
+        M = Stack(matmul(wd * s[:, None, :], wu[None]), inflate(slip * fu * fd, 8))
         apply, adjoint = (lambda v: v @ wu.T), (lambda u: u @ wu)
         from lipop_kernels import spectral_norm_upper
 
@@ -112,12 +113,3 @@ def activation_factor(
         apply_C=apply,
         adjoint_C=adjoint,
     )
-
-
-def _products(down: np.ndarray, slopes: np.ndarray, up: np.ndarray, size: int = 8) -> np.ndarray:
-    """``down diag(slopes_t) up`` for every token, a few tokens in one product."""
-    out = np.empty((len(slopes), down.shape[0], up.shape[1]))
-    for t in range(0, len(slopes), size):
-        part = down * slopes[t : t + size, None, :]
-        out[t : t + size] = (part.reshape(-1, down.shape[1]) @ up).reshape(-1, *out.shape[1:])
-    return out
