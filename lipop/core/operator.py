@@ -19,6 +19,7 @@ from lipop.core.bound import LOWER, UPPER, Bound, Claim, Witness
 from lipop.core.digest import array_digest, digest
 from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import Deviation, Linearization, LinearOperator
+from lipop.core.memo import remember
 from lipop.core.region import Ball, Box, Everywhere, Region, TokenBall, as_ball
 from lipop.core.rounding import dot_up
 from lipop.core.rule import derive, leaf, unknown
@@ -100,7 +101,7 @@ class Operator:
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
         claim = self.claim("deviation", ball)
-        raw = self._deviation(ball)
+        raw = remember(("deviation", self.digest, ball.digest), lambda: self._deviation(ball))
         if raw is None:
             return unknown(claim, f"{type(self).__name__} has no deviation bound on {ball!r}")
         return leaf(rules.DEVIATION_OWN, claim, raw, self)
