@@ -1,4 +1,6 @@
-"""Whole-model budget: MiniLM, every block and radius, by part, for several numbers of tokens; each run in a process of its own.
+"""Whole-model budget: MiniLM, every block and radius, by part, for several numbers of tokens.
+
+Each run has a process of its own.
 
     python benchmarks/bench_analyze.py                 # T = 32, 64, 128
     python benchmarks/bench_analyze.py --effort exhaustive --tokens 64
@@ -30,7 +32,7 @@ def measure(tokens: int, effort: str) -> dict:
     if spec is None or spec.origin is None:
         raise SystemExit("the MiniLM wheel is not installed: make setup")
     model = lo.load(Path(spec.origin).parent / "model")
-    text = (find_spec("lipop").submodule_search_locations[0] + "/data/demo.txt")  # type: ignore[union-attr, index]
+    text = find_spec("lipop").submodule_search_locations[0] + "/data/demo.txt"  # type: ignore[union-attr, index]
     ids = model.tokens(Path(text).read_text())[:tokens]
     states = model.activations(model.embed(tokens=ids))
     started = time.perf_counter()

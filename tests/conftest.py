@@ -1,7 +1,7 @@
 """Hypothesis profiles: ``dev`` (seconds), ``ci`` (the same examples on every run), ``nightly`` (large counts).
 
-``LIPOP_TEST_PROFILE`` chooses; the default is ``dev``. Thread counts of BLAS are set by the Makefile, because they are read
-when NumPy is imported.
+``LIPOP_TEST_PROFILE`` chooses; the default is ``dev``. Thread counts of BLAS are set by the Makefile, because they are
+read when NumPy is imported.
 """
 
 import os
