@@ -1,7 +1,7 @@
 """Block norms of the deflated Gram matrix of a transformer block's derivative, one pair of tokens at a time.
 
 In the notation of :mod:`lipop.certify.block_factors`, with ``R_i = [R_i1 ... R_iT]`` and ``Y_i^h`` the ``dk x T``
-matrix of the vectors ``y_ij^h``, the Gram blocks are
+matrix of the vectors ``y_ij^h``, the Gram blocks are::
 
     (J J^T)_ik = [i = k] F_i F_k^T + (F_i R_ki^T + AO_i R_i R_k^T) AO_k^T + AO_i R_ik F_k^T,
     (R_i R_k^T)_hg = (p_i^h . p_k^g) Wv_h Wv_g^T + (Wv_h a_k^g) (Y_k^g p_i^h)^T

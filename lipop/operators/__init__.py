@@ -15,7 +15,8 @@ from lipop.operators.activation import (
     squared_relu,
     tanh,
 )
-from lipop.operators.attention import Attention, RotaryTable
+from lipop.operators.attention import Attention
+from lipop.operators.attention_forward import RotaryTable
 from lipop.operators.embedding import Embedding, Simplex
 from lipop.operators.feedforward import MLP
 from lipop.operators.function import FunctionOperator

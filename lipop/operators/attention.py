@@ -225,4 +225,4 @@ def _weight(x: np.ndarray, name: str, ndim: int) -> np.ndarray:
     return x
 
 
-__all__ = ["Attention", "RotaryTable"]
+__all__ = ["Attention"]

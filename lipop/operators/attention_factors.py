@@ -13,7 +13,7 @@ import numpy as np
 from lipop.core.enclosure import Enclosed, Stack, frobenius_up
 from lipop.core.memo import remember
 from lipop.core.rounding import UNIT, gamma, inflate
-from lipop.operators.attention_forward import AttentionForward, RotaryTable, forward_fields, rotate
+from lipop.operators.attention_forward import AttentionForward, forward_fields, rotate
 from lipop.operators.token_norms import norms
 
 if TYPE_CHECKING:
@@ -171,4 +171,4 @@ def _through(z: np.ndarray, root: np.ndarray, slip: float) -> np.ndarray:
     return inflate(np.sqrt(value**2 + slip * size**2), 12)
 
 
-__all__ = ["AttentionFactors", "HeadNorms", "RotaryTable", "gram_root", "head_norms", "row_errors"]
+__all__ = ["AttentionFactors", "HeadNorms", "gram_root", "head_norms", "row_errors"]

@@ -14,7 +14,7 @@ import numpy as np
 import lipop as lo
 from lipop.core.algebra import Restriction, Sum
 from lipop.core.operator import Operator
-from lipop.operators.attention import RotaryTable
+from lipop.operators.attention_forward import RotaryTable
 from lipop.operators.block import PostNormBlock
 
 Maker = Callable[[np.random.Generator], "Case"]

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from flint import arb, arb_mat
 
-from lipop.operators.attention import Attention, RotaryTable
+from lipop.operators.attention import Attention
+from lipop.operators.attention_forward import RotaryTable
 
 VARIANTS = {
     "plain": {},

@@ -10,8 +10,9 @@ from lipop.core.region import Ball, Everywhere, Shell
 from lipop.core.rounding import workprec
 from lipop.errors import DomainError, NonFiniteError, ShapeError
 from lipop.operators import attention_bounds as bounds
-from lipop.operators.attention import Attention, RotaryTable
+from lipop.operators.attention import Attention
 from lipop.operators.attention_factors import AttentionFactors
+from lipop.operators.attention_forward import RotaryTable
 from tests.operators.attention_reference import VARIANTS, arb_factors, dense, make, project, torch_attention
 
 TOKENS, WIDTH = 5, 6

@@ -67,13 +67,15 @@ def spectral_norm_upper(
         If an entry is not finite, a shape or type is wrong, or ``rtol``, ``error`` or ``start`` is out of range.
 
     Notes
-    ----- It rests on IEEE double arithmetic, rounding to nearest, and on a BLAS and LAPACK that obey the standard error
+    -----
+    It rests on IEEE double arithmetic, rounding to nearest, and on a BLAS and LAPACK that obey the standard error
     model: conventional (not Strassen) products; triangular solves by substitution, where multiplying by reciprocals of
     diagonal entries is covered.
 
     References
-    ---------- S. M. Rump, Verification of positive definiteness, BIT 46 (2006). N. J. Higham, Accuracy and Stability of
-    Numerical Algorithms, 2nd ed. (2002), chapters 3 and 10.
+    ----------
+    S. M. Rump, Verification of positive definiteness, BIT 46 (2006). N. J. Higham, Accuracy and Stability of Numerical
+    Algorithms, 2nd ed. (2002), chapters 3 and 10.
 
     Examples
     --------
