@@ -21,7 +21,7 @@ derivative: ``psi(x) - psi(x0) = int_0^1 Dpsi(x_t)(x - x0) dt``. ``|K Q_i|^2 = l
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,9 @@ from lipop.core.rule import derive, leaf, leaf_rule, parts_digest, rule, unknown
 from lipop.errors import DomainError, ProofError
 from lipop.operators import attention_bounds as ab
 from lipop.operators.attention_factors import AttentionFactors
-from lipop.operators.token_factor import TokenFactor
-from lipop.operators.token_norms import curvature_norms, norms, psd_max, quadratic, row_quadratic, scaled_norms
+from lipop.operators.curvature import bend
+from lipop.operators.token_factor import RankOne, TokenFactor
+from lipop.operators.token_norms import norms, psd_max, quadratic, scaled_norms
 
 if TYPE_CHECKING:
     from lipop.operators.attention import Attention
@@ -142,7 +143,7 @@ class Link:
     rows: np.ndarray | None = None  # (p,) row norms of C_l, diagonal factors only
     weights: np.ndarray | None = None  # (T, p) sqrt(rhat / tau): the left scaling of C_l
     rhat: np.ndarray | None = None  # (T, p) reference radii of the diagonal core
-    flats: Mapping[int, np.ndarray] | None = None  # p -> rule F1's constant, for the whole chain only
+    flat: np.ndarray | None = None  # rule F1's constant, for the whole chain
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,12 +167,12 @@ class Constants:
         for factor in factors:
             last = prefix[-1]
             prefix.append(factor.M if last is None else factor.M @ last)
-        links = tuple(_link(factors, prefix, l, gram) for l in range(len(factors)))
+        rows = inflate(np.sqrt(psd_max(gram)), 4)
+        sizes = tuple(norms(factor.M) * np.ones(tokens) for factor in factors)
+        links = tuple(_link(factors, prefix, l, gram, rows, sizes) for l in range(len(factors)))
         heads = tuple(head_weights(f, k, tokens) for k in prefix)
         final = prefix[-1]
-        rows = inflate(np.sqrt(psd_max(gram)), 4)
         out = rows if final is None else quadratic(final, gram)
-        sizes = tuple(np.broadcast_to(norms(factor.M), tokens) for factor in factors)
         return Constants(chain, links, heads, rows, out, sizes)
 
 
@@ -210,39 +211,102 @@ def _value_factor(wv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return lv, inflate(slip, 4)
 
 
-def _link(factors: tuple[TokenFactor, ...], prefix: list[Stack | None], l: int, gram: Stack) -> Link:
-    """The norms around factor l (0-based): what stands to its left in every prefix p, and to its right."""
+def _link(
+    factors: tuple[TokenFactor, ...],
+    prefix: list[Stack | None],
+    l: int,
+    gram: Stack,
+    rows: np.ndarray,
+    sizes: tuple[np.ndarray, ...],
+) -> Link:
+    """The norms around factor l (0-based): what stands to its left in every prefix p, and to its right.
+
+    In the whole chain (p = m) they are those of the products. In shorter prefixes, which only locate the inputs of
+    later factors, norms are multiplied: what that loses is of second order.
+    """
     factor, below = factors[l], prefix[l]
     tokens, m = len(gram.mid), len(factors)
-    one = np.ones(tokens)
+    zero, one = np.zeros(tokens), np.ones(tokens)
     if factor.kind == "none":
-        return Link(dict.fromkeys(range(l + 1, m + 1), 0 * one), 0 * one, 0 * one, 0 * one)
-    eye = Stack.exact(np.eye(factor.M.shape[-1] if factor.C is None else factor.C.shape[-1]))
-    c = eye if factor.C is None else factor.C
-    ck = c if below is None else c @ below
-    ck = Stack(np.broadcast_to(ck.mid, (tokens, *ck.shape[1:])), np.broadcast_to(ck.err, tokens))
-    left: dict[int, Stack] = {l + 1: Stack.exact(np.eye(factor.M.shape[-2])) if factor.A is None else factor.A}
-    for p in range(l + 2, m + 1):
-        left[p] = factors[p - 1].M @ left[p - 1]
+        return Link(dict.fromkeys(range(l + 1, m + 1), zero), zero, zero, zero)
+    A = Stack.exact(np.eye(factor.M.shape[-2])) if factor.A is None else factor.A
+    C = Stack.exact(np.eye(factor.M.shape[-1])) if factor.C is None else factor.C
     if factor.kind == "norm":
-        tops = {p: np.broadcast_to(norms(a), tokens) for p, a in left.items()}
-        bottom = np.broadcast_to(norms(ck), tokens)
-        return Link(tops, bottom, np.broadcast_to(norms(c), tokens), quadratic(ck, gram))
+        top, near = A, norms(A) * one
+        tops = {l + 1: near}
+        for p in range(l + 2, m + 1):
+            top = factors[p - 1].M @ top
+            tops[p] = norms(top) * one
+        c = norms(C) * one
+        if below is None:
+            return Link(tops, c, c, c * rows)
+        ck = C @ below if factor.apply_C is None else _applied(factor, below)
+        return Link(tops, norms(ck) * one, c, quadratic(ck, gram))
     assert factor.curvature is not None
-    reach = row_quadratic(ck, gram)
-    move = np.abs(factor.curvature) * reach
-    rhat = np.maximum(move, 0.2 * np.sqrt((move**2).mean(axis=1, keepdims=True)) + 1e-30)
-    columns = np.sqrt(np.einsum("tmp,tmp->tp", left[m].mid, left[m].mid))
-    tau = np.sqrt(np.einsum("tpd,tpd->tp", ck.mid, ck.mid)) / np.maximum(columns, 1e-30) + 1e-30
-    right, weights = np.sqrt(rhat * tau), np.sqrt(rhat / tau)
-    bump = 1 + 1e-15  # pays for the rounding of sqrt(rhat tau) sqrt(rhat / tau) against rhat
-    right, weights = right * bump, weights * bump
-    tops = {p: scaled_norms(a, right=right) for p, a in left.items()}
-    bottom = scaled_norms(ck, left=weights)
-    size_c = scaled_norms(c, left=weights)
-    flats = {m: curvature_norms([left[m]], ck, gram, factor.curvature)[0]}
-    rows = inflate(np.sqrt(np.einsum("pd,pd->p", c.mid[0], c.mid[0])) + c.err[0], c.shape[-1] + 4)
-    return Link(tops, bottom, size_c, reach, rows, weights, rhat, flats)
+    a, a_err = _above(factors, l, A.mid[0], float(A.err[0]), tokens)
+    c, c_err = _below(factors, prefix, l, C.mid[0], float(C.err[0]), tokens)
+    bent = bend(a, a_err, c, c_err, gram, factor.curvature)
+    lines = np.einsum("pd,pd->p", C.mid[0], C.mid[0])
+    ops = C.mid[0].size + 8
+    wide = bent.top if l + 1 == m else scaled_norms(A, bent.right)
+    size_c = inflate(np.sqrt(bent.weights**2 @ lines) + C.err[0] * bent.weights.max(axis=1), ops)
+    row_c = inflate(np.sqrt(lines) + C.err[0], C.shape[-1] + 4)
+    tops = {m: bent.top, **_shorter(sizes, l, wide)}
+    return Link(tops, bent.bottom, size_c, bent.reach, row_c, bent.weights, bent.rhat, bent.flat)
+
+
+def _shorter(sizes: tuple[np.ndarray, ...], l: int, size: np.ndarray) -> dict[int, np.ndarray]:
+    """``|M_{p-1}| ... |M_{l+1}| |A_l|`` for the prefixes p < m."""
+    out: dict[int, np.ndarray] = {}
+    for p in range(l + 1, len(sizes)):
+        out[p] = size
+        size = inflate(size * sizes[p], 4)
+    return out
+
+
+def _applied(factor: TokenFactor, below: Stack) -> Stack:
+    """``C K`` by the structured form of C."""
+    assert factor.apply_C is not None
+    n = below.shape[-2]
+    mid = factor.apply_C(below.mid.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return Stack(np.ascontiguousarray(mid), inflate(below.err + core_norms.gamma(n + 4) * 2 * below.frobenius, 8))
+
+
+def _above(
+    factors: tuple[TokenFactor, ...], l: int, a: np.ndarray, err: float, tokens: int
+) -> tuple[Callable[[int], np.ndarray], np.ndarray]:
+    """``i -> M_{m-1} ... M_{l+1} A`` at token i, with its Frobenius errors."""
+    size = float(frobenius_up(a))
+    if l + 1 == len(factors):
+        return (lambda i: a), np.full(tokens, err)
+    if l + 2 == len(factors) and factors[-1].rank_one is not None:
+        M, form = factors[-1].M, factors[-1].rank_one
+        return form.over(a), _product_error(form, M, size, err, a.shape[0])
+    top = Stack(a[None], np.array([err]))
+    for f in factors[l + 1 :]:
+        top = f.M @ top
+    return (lambda i: top.mid[i]), top.err
+
+
+def _below(
+    factors: tuple[TokenFactor, ...], prefix: list[Stack | None], l: int, c: np.ndarray, err: float, tokens: int
+) -> tuple[Callable[[int], np.ndarray], np.ndarray]:
+    """``i -> C K_l`` at token i, with its Frobenius errors."""
+    below = prefix[l]
+    if below is None:
+        return (lambda i: c), np.full(tokens, err)
+    if l == 1 and factors[0].rank_one is not None:
+        M, form = factors[0].M, factors[0].rank_one
+        return form.under(c), _product_error(form, M, float(frobenius_up(c)), err, c.shape[1])
+    ck = Stack(c[None], np.array([err])) @ below
+    return (lambda i: ck.mid[i]), ck.err
+
+
+def _product_error(form: RankOne, M: Stack, size: float, err: float, n: int) -> np.ndarray:
+    """Frobenius errors of products of the rank-one form with a matrix of Frobenius norm ``size`` and error ``err``."""
+    line = np.sqrt((form.x**2).sum(axis=1) * (form.y**2).sum(axis=1))
+    majorant = np.abs(form.alpha) * (float(frobenius_up(form.L)) + line)
+    return inflate(core_norms.gamma(2 * n + 8) * majorant * size + M.err * (size + err) + M.frobenius * err, 16)
 
 
 # ---- at a radius ---------------------------------------------------------------------------------------------------
@@ -294,10 +358,11 @@ def moves(k: Constants, rho: float, rho_token: np.ndarray) -> Moves:
             assert factor.core is not None
             assert link.rows is not None
             assert link.rhat is not None
+            assert factor.curvature is not None
             linear = link.reach * rho
             radius = (linear + link.rows[None, :] * dev[:, None] * rho) * up
             whole = factor.core(radius)
-            rest = whole + np.abs(factor.curvature) * linear  # pyright: ignore[reportArgumentType]
+            rest = whole + np.abs(factor.curvature) * linear
             if factor.remainder is not None:
                 rest = np.minimum(rest, factor.remainder(radius, linear))
             cores.append(((whole / link.rhat).max(axis=1) * up, (rest / link.rhat).max(axis=1) * up))
@@ -342,9 +407,9 @@ def _pieces(
             continue
         whole, rest = core
         second = link.tops[p] * whole * link.c * betas[l]
-        known = link.flats is not None and p in link.flats
+        known = link.flat is not None and p == len(factors)
         first = link.tops[p] * (rest if known else whole)
-        flat = link.flats[p] * rho if known else np.zeros(tokens)  # pyright: ignore[reportOptionalSubscript]
+        flat = link.flat * rho if link.flat is not None and known else np.zeros(tokens)
         plain = plain + second + flat
         total = total + second + flat + first * link.bottom
         scales.append(first if link.weights is None else first[:, None] * link.weights)
@@ -400,7 +465,7 @@ class ChainPart:
         if self.name == "attention":
             return leaf(CHAIN_ATTENTION, claim, self.moves(region).attention, self)
         seed = core_norms.seed_of(self.whole.digest, f"tail:{region.digest}")
-        result = core_norms.run_lanczos(self._tail(region), seed, None, 3e-2)
+        result = core_norms.run_lanczos(self._tail(region), seed, None, 5e-2)
         raw = core_norms._root_up(result.upper)  # pyright: ignore[reportPrivateUsage]
         return leaf(CHAIN_TAIL, claim, raw, self, seed=seed, delta=core_norms.DELTA, steps=int(result.steps))
 
@@ -532,15 +597,9 @@ def chain_of(op: Operator, x: np.ndarray) -> Chain | None:
     inner, residual = op.factors[-1], False
     if isinstance(inner, Residual):
         inner, residual = inner.branch, True
-    if not isinstance(inner, _attention_class()):
-        return None
-    return chain_at(op, inner, op.factors[:-1], x, residual)
-
-
-def _attention_class() -> type:
     from lipop.operators.attention import Attention
 
-    return Attention
+    return chain_at(op, inner, op.factors[:-1], x, residual) if isinstance(inner, Attention) else None
 
 
 def linearize_chain(
@@ -560,8 +619,9 @@ def linearize_chain(
             claim, "the ball is so large that a normalisation layer's input may reach its centre, or a bound overflows"
         )
         return Linearization(ball, lambda: whole.image(ball), chain.J, Deviation(lost))
-    bounds = tuple(part.bound(ball) for part in parts)
+    key = ("chain deviation", whole.digest, ball.digest)
+    bound = remember(key, lambda: derive("deviation.chain@1", claim, tuple(part.bound(ball) for part in parts)))
     error = frobenius_up(chain.output.radius[:, None, :])
     reach = inflate(move.out + error, 4)
     image = TokenBall(chain.output.mid, dot_up(reach), reach)
-    return Linearization(ball, lambda: image, chain.J, Deviation(derive("deviation.chain@1", claim, bounds)))
+    return Linearization(ball, lambda: image, chain.J, Deviation(bound))

@@ -25,6 +25,26 @@ Product = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
+class RankOne:
+    """``M_i = alpha_i (L - x_i y_i^T)``: products with fixed matrices cost one outer product a token."""
+
+    L: np.ndarray
+    alpha: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+    def under(self, left: np.ndarray) -> Callable[[int], np.ndarray]:
+        """``i -> left @ M_i``."""
+        fixed, x = left @ self.L, self.x @ left.T
+        return lambda i: (fixed - np.outer(x[i], self.y[i])) * self.alpha[i]
+
+    def over(self, right: np.ndarray) -> Callable[[int], np.ndarray]:
+        """``i -> M_i @ right``."""
+        fixed, y = self.L @ right, self.y @ right
+        return lambda i: (fixed - np.outer(self.x[i], y[i])) * self.alpha[i]
+
+
+@dataclass(frozen=True, eq=False)
 class TokenFactor:
     """One token-wise factor, linearised at every token.
 
@@ -46,6 +66,8 @@ class TokenFactor:
     remainder : callable or None
         ``remainder(radius, linear)``: for "diagonal", bound of ``|e_k - curvature_k (z'_k - z_k)|`` plus
         ``|curvature_k|`` times the part of the movement beyond ``linear``, entry by entry.
+    rank_one : RankOne or None
+        The derivative as a fixed matrix less a rank-one one, where it is of that form (normalisation layers).
     center_error : (T,) array
         l2 distance between the stored and the true input of the factor, token by token, at most.
     """
@@ -61,6 +83,7 @@ class TokenFactor:
     remainder: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     apply_C: Product | None = None
     adjoint_C: Product | None = None
+    rank_one: RankOne | None = None
 
     @property
     def rounding(self) -> np.ndarray:
@@ -70,7 +93,7 @@ class TokenFactor:
     def plus_identity(self) -> TokenFactor:
         """The factor of ``x + f(x)``."""
         M = self.M + Stack.exact(np.eye(self.M.shape[-1]))
-        return replace(self, M=M, J=LinearOperator.identity(self.J.shape_in) + self.J)
+        return replace(self, M=M, J=LinearOperator.identity(self.J.shape_in) + self.J, rank_one=None)
 
 
 def row_errors(x: Enclosed) -> np.ndarray:

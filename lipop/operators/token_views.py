@@ -11,7 +11,7 @@ from lipop.core.linearization import LinearOperator
 from lipop.core.parallel import matmul
 from lipop.core.rounding import UNIT, gamma, inflate
 from lipop.operators.activation_rules import enclose_curvature, enclose_slope, slope_range, third_sup
-from lipop.operators.token_factor import TokenFactor, row_errors
+from lipop.operators.token_factor import RankOne, TokenFactor, row_errors
 
 
 class Normalization(Protocol):
@@ -49,6 +49,7 @@ def normalization_factor(op: Normalization, x: Enclosed) -> TokenFactor:
         row_errors(x),
         apply_C=center,
         adjoint_C=center,
+        rank_one=RankOne(g[:, None] * P, inv_s.mid[:, 0], g * u.mid / d, u.mid),
     )
 
 

@@ -16,7 +16,8 @@ from lipop.core.memo import memo
 from lipop.core.region import Ball, TokenBall
 from lipop.operators.block import PostNormBlock
 from lipop.operators.chain import ChainPart, chain_of, tail_operator
-from lipop.operators.token_norms import curvature_norms, norms, product32, quadratic, row_quadratic
+from lipop.operators.curvature import bend
+from lipop.operators.token_norms import norms, product32, quadratic, scaled_norms
 
 
 def count(dev, ci, nightly):
@@ -177,10 +178,11 @@ def test_token_norms_bound_the_dense_ones(scale):
     got = quadratic(Stack.exact(a), gram)
     assert (got >= product).all()
     assert (got <= 1.02 * product).all()
-    rows = np.linalg.norm(a @ q, axis=2)
-    got = row_quadratic(Stack.exact(a), gram)
-    assert (got >= rows).all()
-    assert (got <= 1.001 * rows).all()
+    right = rng.uniform(0.1, 2.0, (3, 90))
+    got = scaled_norms(Stack.exact(a[0]), right)
+    true = np.array([np.linalg.norm(a[0] * r, 2) for r in right])
+    assert (got >= true).all()
+    assert (got <= 1.03 * true).all()
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -192,22 +194,40 @@ def test_float32_products_stay_within_their_error(scale):
         assert np.linalg.norm(value - a @ b) <= error
 
 
-def test_rule_f1_is_above_every_direction_and_near_the_best():
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_rule_f1_is_above_every_direction_and_near_the_best(scale):
     rng = np.random.default_rng(2)
-    ck, q = rng.standard_normal((2, 30, 8)), rng.standard_normal((2, 8, 20))
+    ck, q = scale * rng.standard_normal((2, 30, 8)), rng.standard_normal((2, 8, 20))
     f2, top = rng.standard_normal((2, 30)), rng.standard_normal((2, 6, 30))
     gram = Stack(q @ q.swapaxes(1, 2), np.full(2, 1e-12))
-    bound = curvature_norms([Stack.exact(top)], Stack.exact(ck), gram, f2)[0]
+    bent = bend(lambda i: top[i], np.zeros(2), lambda i: ck[i], np.zeros(2), gram, f2)
     for t in range(2):
         B = ck[t] @ q[t]
+        rows = np.linalg.norm(B, axis=1)
+        assert (bent.reach[t] >= rows).all()
+        assert (bent.reach[t] <= 1.001 * rows + 1e-9 * scale).all()
+        assert np.linalg.norm(top[t] * bent.right[t], 2) <= bent.top[t]
+        assert np.linalg.norm(bent.weights[t][:, None] * ck[t], 2) <= bent.bottom[t]
+        assert (bent.right[t] * bent.weights[t] >= bent.rhat[t]).all()
         eta, best = rng.standard_normal(20), 0.0
         for _ in range(60):  # alternate: the best direction for fixed singular vectors is linear
             eta /= np.linalg.norm(eta)
             u, s, vt = np.linalg.svd((top[t] * (f2[t] * (B @ eta))) @ ck[t])
             best = max(best, s[0])
             eta = B.T @ (f2[t] * (top[t].T @ u[:, 0]) * (ck[t] @ vt[0]))
-        assert best <= bound[t]
-        assert best >= 0.5 * bound[t]
+        H = (B @ B.T) * (ck[t] @ ck[t].T) * f2[t][:, None] * f2[t]
+        exact = np.sqrt(np.linalg.eigvalsh(top[t] @ H @ top[t].T)[-1])
+        assert best <= exact <= bent.flat[t] <= 1.02 * exact
+        assert best >= 0.5 * bent.flat[t]
+
+
+def test_rank_one_forms_equal_the_matrices():
+    block, x = random_block(7)
+    factor = block.factors[2].token_factor(Enclosed.exact(x))
+    left, right = np.random.default_rng(0).standard_normal((2, 8, 8))
+    for t in range(4):
+        assert np.allclose(factor.rank_one.under(left)(t), left @ factor.M.mid[t], atol=1e-12)
+        assert np.allclose(factor.rank_one.over(right)(t), factor.M.mid[t] @ right, atol=1e-12)
 
 
 def test_enclosed_inputs_are_covered_by_the_factors():
