@@ -38,7 +38,7 @@ $(READY): pyproject.toml requirements/minilm.txt
 demo: $(READY)  ## analyse a small trained model -> demo-report/
 	.venv/bin/lipop demo --out demo-report
 
-test: $(READY)  ## unit tests, laws, theorems, parity, doctests (profile ci)
+test: $(READY)  ## unit tests, laws, parity, doctests (profile ci)
 	LIPOP_TEST_PROFILE=$${LIPOP_TEST_PROFILE:-ci} $(PY) -m pytest $(PYTEST_FLAGS)
 
 nightly: $(READY)  ## the same with the large counts
