@@ -96,7 +96,8 @@ def block_factors(chain: Chain) -> BlockFactors:
     query = Stack.exact(flat) @ stacked
     F = B @ (query + Stack.exact(np.eye(d))) if chain.residual else B @ query
     ao = (B.mid @ flat).reshape(tokens, d, heads, dk).transpose(0, 2, 1, 3)
-    d_ao = (gamma(d + 2) * frobenius_up(B.mid) + B.err)[:, None] * frobenius_up(f.O)[None, :]
+    product = gamma(d + 2) * frobenius_up(B.mid)
+    d_ao = product[:, None] * frobenius_up(f.O)[None, :] + B.err[:, None] * f.nO[None, :]
     return BlockFactors(
         F=F.mid,
         dF=F.err,

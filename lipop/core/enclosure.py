@@ -17,6 +17,10 @@ from lipop.core.parallel import matmul
 from lipop.core.rounding import ELEMENTARY, TINY, UNIT, gamma, inflate
 from lipop.errors import NonFiniteError, ShapeError
 
+_LONG_EPS = float(np.finfo(np.longdouble).eps)
+_LONG = (
+    200_000_000 if _LONG_EPS < 1e-18 else 0
+)  # up to so many products a sum is made in extended precision, where there is one
 _UP = 1.0 + 2.0**-40  # pays for the rounding of short error formulas
 
 
@@ -138,9 +142,14 @@ class Enclosed:
         if self.mid.shape[-1] != o.mid.shape[-2]:
             raise ShapeError(f"cannot multiply {self.mid.shape} by {o.mid.shape}")
         k = self.mid.shape[-1]
-        mid = self.mid @ o.mid
         a, b = np.abs(self.mid), np.abs(o.mid)
-        err = gamma(k + 1) * (a @ b)
+        size = a @ b
+        if size.size * k <= _LONG:
+            mid = (self.mid.astype(np.longdouble) @ o.mid.astype(np.longdouble)).astype(np.float64)
+            err = (k + 2) * _LONG_EPS * size + UNIT * np.abs(mid)
+        else:
+            mid = self.mid @ o.mid
+            err = gamma(k + 1) * size
         if np.any(o.err):
             err = err + a @ np.broadcast_to(o.err, o.mid.shape)
             b = b + o.err
@@ -271,7 +280,8 @@ class Stack:
         if k != other.mid.shape[-2]:
             raise ShapeError(f"cannot multiply stacks {self.mid.shape} and {other.mid.shape}")
         fa, fb = frobenius_up(self.mid), frobenius_up(other.mid)
-        err = gamma(k + 1) * fa * fb + fa * other.err + self.err * (fb + other.err)
+        sa, sb = np.minimum(fa, _spectral_up(self.mid)), np.minimum(fb, _spectral_up(other.mid))
+        err = gamma(k + 1) * fa * fb + sa * other.err + self.err * (sb + other.err)
         return Stack(matmul(self.mid, other.mid), _up(err) + k * TINY)
 
     def __add__(self, other: Stack) -> Stack:
@@ -297,3 +307,10 @@ def frobenius_up(x: np.ndarray) -> np.ndarray:
     safe = np.where(scale > 0, scale, 1.0)
     y = x / safe[..., None, None]
     return inflate(scale * np.sqrt(np.einsum("...ij,...ij->...", y, y)), size + 6)
+
+
+def _spectral_up(x: np.ndarray) -> np.ndarray:
+    """Upper bounds of l2 norms over the last two axes: the geometric mean of the largest row and column sums."""
+    size = np.abs(x)
+    rows, columns = size.sum(axis=-1).max(axis=-1, initial=0.0), size.sum(axis=-2).max(axis=-1, initial=0.0)
+    return inflate(np.sqrt(rows) * np.sqrt(columns), sum(x.shape[-2:]) + 4)

@@ -74,14 +74,15 @@ def activation_factor(
     else:
         wu, wd = np.asarray(up, dtype=np.float64), np.asarray(down, dtype=np.float64)
         A, C = Stack.exact(wd), Stack.exact(wu)
-        fu, fd = float(frobenius_up(wu)), float(frobenius_up(wd))
-        slip = slope.radius.max(axis=1) + gamma(width + 4) * fastest
-        M = Stack(matmul(wd * s[:, None, :], wu[None]), inflate(slip * fu * fd, 8))
-        apply, adjoint = (lambda v: v @ wu.T), (lambda u: u @ wu)
         from lipop_kernels import spectral_norm_upper
 
+        fu, fd = float(frobenius_up(wu)), float(frobenius_up(wd))
+        nu, nd = spectral_norm_upper(wu, rtol=1e-2), spectral_norm_upper(wd, rtol=1e-2)
+        slip = slope.radius.max(axis=1) * fd * nu + gamma(width + 4) * fastest * fu * fd
+        M = Stack(matmul(wd * s[:, None, :], wu[None]), inflate(slip, 8))
+        apply, adjoint = (lambda v: v @ wu.T), (lambda u: u @ wu)
         size = fu * fd * fastest * (1 + 1e-12)
-        top = spectral_norm_upper(wd, rtol=1e-2) * fastest * spectral_norm_upper(wu, rtol=1e-2) * (1 + 1e-12)
+        top = nd * fastest * nu * (1 + 1e-12)
         J = LinearOperator(
             (tokens, wu.shape[1]),
             (tokens, wd.shape[0]),
