@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
 
 from lipop.certify import witness
+from lipop.certify.direct import linearize, own_rule
+from lipop.certify.grid import grid
+from lipop.certify.sandwich import sandwich
 from lipop.core.bound import Bound, Bracket, Claim
 from lipop.core.memo import memo
-from lipop.core.norms import derivative_norm, direction_bound, top_direction
+from lipop.core.norms import direction_bound, top_direction
 from lipop.core.operator import Operator
-from lipop.core.region import Ball, Everywhere, Region, TokenBall, as_ball
-from lipop.core.rule import derive, least, unknown
+from lipop.core.region import Ball, Everywhere, Region
+from lipop.core.rule import least, unknown
 from lipop.errors import DomainError
 
 EFFORTS = ("quick", "tight", "exhaustive")
 
 
-def own_rule(op: Operator, on: Region, effort: str, seed: int) -> Bound | None:
-    """The operator's own rule: products of parts, closed forms."""
-    bound = op.lip(on)
-    return bound if bound.known else None
-
-
-def linearize(op: Operator, on: Region, effort: str, seed: int) -> Bound | None:
-    """|J| at the centre plus the deviation on the ball."""
-    if op.domain.norm != "l2" or op.codomain.norm != "l2":
-        return None
-    ball = on if isinstance(on, TokenBall) else as_ball(on)
-    if ball is None:
-        return None
-    try:
-        near = op.linearize(ball)
-    except DomainError:
-        return None
-    deviation = near.deviation.norm()
-    if not deviation.known:
-        return None
-    rtol = {"quick": 1e-3, "tight": 1e-4, "exhaustive": 1e-4}[effort]
-    at = None
-    if effort == "exhaustive":
-        from lipop.certify.exhaustive import proved_norm
-
-        at = proved_norm(op, ball.center, seed=seed)
-    if at is None:
-        at = derivative_norm(op, ball.center, J=near.J, rtol=rtol, seed=seed)
-    return derive("linearize@1", Claim("lip", "upper", op.digest, on), (at, deviation))
-
-
-STRATEGIES = (own_rule, linearize)
+STRATEGIES = (own_rule, sandwich, linearize, grid)
 
 
 def lip(
@@ -72,9 +45,10 @@ def lip(
     at : array, optional
         Bracket ``|DT(at)|`` instead (the same as a ball of radius zero).
     effort : str
-        ``quick``, ``tight`` (longer ascent, sharper norms) or ``exhaustive`` (also certificates without chance).
+        ``quick``, ``tight`` (longer ascent, sharper norms) or ``exhaustive`` (also certificates without chance
+        and, in at most four dimensions, a grid of cells).
     timeout : float, optional
-        Seconds after which no further strategy is started; what is at hand is returned.
+        Seconds after which no further strategy is started and the grid is not refined; what is at hand is returned.
     gap : float, optional
         Stop as soon as upper / lower is at most ``1 + gap``.
     seed : int
@@ -102,14 +76,14 @@ def lip(
             raise DomainError("give a region (on=) or a point (at=), not both")
         on = Ball(op.domain.check(np.asarray(at, dtype=np.float64)), 0.0)
     on = Everywhere() if on is None else on
-    started = time.monotonic()
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     with memo():
         low = _lower(op, on, effort, seed)
         uppers: list[Bound] = []
         for strategy in STRATEGIES:
-            if uppers and timeout is not None and time.monotonic() - started > timeout:
+            if uppers and time.monotonic() > deadline:
                 break
-            bound = strategy(op, on, effort, seed)
+            bound = strategy(op, on, effort, seed, deadline)
             if bound is not None:
                 uppers.append(bound)
             if uppers and gap is not None and min(u.value for u in uppers) <= low.value * (1 + gap):
