@@ -95,9 +95,8 @@ class Operator:
     def linearize(self, ball: Ball | TokenBall) -> Linearization:
         """The derivative at the centre with a bound of how far it moves on the ball, and a ball that contains the
         image."""
-        return Linearization(
-            ball, lambda: self.image(ball), self._jacobian(ball.center), Deviation(self._own_deviation(ball))
-        )
+        J = self.derivative(ball.center)
+        return Linearization(ball, lambda: self.image(ball), J, Deviation(self._own_deviation(ball)))
 
     def _own_deviation(self, ball: Ball | TokenBall) -> Bound:
         claim = self.claim("deviation", ball)
@@ -110,7 +109,7 @@ class Operator:
         """DT(x) as a linear operator (SciPy-compatible ``matvec``, ``rmatvec``, ``H``)."""
         x = np.asarray(x, dtype=np.float64)
         self.domain.check(x)
-        return self._jacobian(x)
+        return remember(("derivative", self.digest, array_digest(x)), lambda: self._jacobian(x))
 
     def lip(self, on: Region | None = None) -> Bound:
         """An upper bound of the Lipschitz constant on a region, by this operator's own rule (infinite with a reason if
