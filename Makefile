@@ -10,9 +10,10 @@ PY := .venv/bin/python
 READY := .venv/.ready
 WHEEL_TESTS := $(wildcard tests/test_no_dependencies.py tests/core tests/operators tests/kernels)
 
-# Two worker processes on one BLAS thread each; spinning BLAS threads would starve Numba's. NumPy reads these when it is imported.
-export OPENBLAS_NUM_THREADS ?= 1
+# Tests: two worker processes on one BLAS thread each; spinning BLAS threads would starve Numba's. NumPy reads these when it is
+# imported. The demo and the benchmarks use every core.
 export OPENBLAS_THREAD_TIMEOUT ?= 4
+test nightly wheel-test: export OPENBLAS_NUM_THREADS ?= 1
 PYTEST_FLAGS ?= -q -n 2 --dist loadfile
 
 # The stamp holds the folder for which .venv was made; scripts in a moved .venv point to the old one, so it is made again.

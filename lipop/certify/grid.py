@@ -144,6 +144,8 @@ def _accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any
 )
 def largest(*values: Any, k: int) -> Any:
     """max of the constants on the cells of the grid with k cells along each axis."""
+    if not values:
+        raise ValueError("a grid needs at least one cell")
     if type(values[0]).__module__.startswith("sympy"):  # hundreds of symbols: comparing all pairs takes minutes
         import sympy
 

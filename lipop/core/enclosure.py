@@ -145,7 +145,7 @@ class Enclosed:
         a, b = np.abs(self.mid), np.abs(o.mid)
         size = a @ b
         if size.size * k <= _LONG:
-            mid = (self.mid.astype(np.longdouble) @ o.mid.astype(np.longdouble)).astype(np.float64)
+            mid = _long_product(self.mid, o.mid)
             err = (k + 2) * _LONG_EPS * size + UNIT * np.abs(mid)
         else:
             mid = self.mid @ o.mid
@@ -314,3 +314,11 @@ def _spectral_up(x: np.ndarray) -> np.ndarray:
     size = np.abs(x)
     rows, columns = size.sum(axis=-1).max(axis=-1, initial=0.0), size.sum(axis=-2).max(axis=-1, initial=0.0)
     return inflate(np.sqrt(rows) * np.sqrt(columns), sum(x.shape[-2:]) + 4)
+
+
+def _long_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``a @ b`` summed in extended precision, then rounded to float64."""
+    x, y = a.astype(np.longdouble), b.astype(np.longdouble)
+    if a.ndim == b.ndim == 2:  # both read along their rows: twice as fast as the generic loops
+        return np.einsum("ik,jk->ij", x, np.ascontiguousarray(y.T)).astype(np.float64)
+    return (x @ y).astype(np.float64)

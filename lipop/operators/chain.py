@@ -168,7 +168,7 @@ class Constants:
             last = prefix[-1]
             prefix.append(factor.M if last is None else factor.M @ last)
         rows = inflate(np.sqrt(psd_max(gram)), 4)
-        sizes = tuple(norms(factor.M) * np.ones(tokens) for factor in factors)
+        sizes = tuple(norms(t.M) * np.ones(tokens) if t.size is None else t.size for t in factors)
         links = tuple(_link(factors, prefix, l, gram, rows, sizes) for l in range(len(factors)))
         heads = tuple(head_weights(f, k, tokens) for k in prefix)
         final = prefix[-1]

@@ -68,6 +68,8 @@ class TokenFactor:
         ``|curvature_k|`` times the part of the movement beyond ``linear``, entry by entry.
     rank_one : RankOne or None
         The derivative as a fixed matrix less a rank-one one, where it is of that form (normalisation layers).
+    size : (T,) array or None
+        Bounds of the derivative's norms, where they come for free.
     center_error : (T,) array
         l2 distance between the stored and the true input of the factor, token by token, at most.
     """
@@ -84,6 +86,7 @@ class TokenFactor:
     apply_C: Product | None = None
     adjoint_C: Product | None = None
     rank_one: RankOne | None = None
+    size: np.ndarray | None = None
 
     @property
     def rounding(self) -> np.ndarray:
@@ -93,7 +96,7 @@ class TokenFactor:
     def plus_identity(self) -> TokenFactor:
         """The factor of ``x + f(x)``."""
         M = self.M + Stack.exact(np.eye(self.M.shape[-1]))
-        return replace(self, M=M, J=LinearOperator.identity(self.J.shape_in) + self.J, rank_one=None)
+        return replace(self, M=M, J=LinearOperator.identity(self.J.shape_in) + self.J, rank_one=None, size=None)
 
 
 def row_errors(x: Enclosed) -> np.ndarray:

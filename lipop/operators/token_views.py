@@ -49,6 +49,7 @@ def normalization_factor(op: Normalization, x: Enclosed) -> TokenFactor:
         row_errors(x),
         apply_C=center,
         adjoint_C=center,
+        size=inflate(top * inv_s.magnitude[:, 0] + err, 4),  # P - U U^T / d lies between 0 and P
         rank_one=RankOne(g[:, None] * P, inv_s.mid[:, 0], g * u.mid / d, u.mid),
     )
 
