@@ -11,9 +11,8 @@ import numpy as np
 
 from lipop.certify.exhaustive import proved_norm
 from lipop.core.bound import Bound, Bracket, Claim, Subject
-from lipop.core.linearization import LinearOperator
 from lipop.core.memo import memo
-from lipop.core.norms import derivative_dahlquist, derivative_norm, direction_bound, top_direction
+from lipop.core.norms import derivative_dahlquist, derivative_norm, direction_at, direction_bound
 from lipop.core.operator import Operator
 from lipop.core.proof import nodes
 from lipop.core.region import Ball, Region, Shell
@@ -107,14 +106,14 @@ def analyze_block(
     with memo():
         with clock("weights"):
             named = [(name, shape, m.norm()) for name, shape, m in block.weights()] if weights else []
-        with clock("lower"):
+        with clock("forward"):
             J = block.derivative(x)
-            v = top_direction(J, seed=seed, rtol=1e-5)
-        with clock("linearisation"):
-            low = direction_bound(block, x, v)
         with clock("norm"):
             at = proved_norm(block, x, seed=seed) if effort == "exhaustive" else None
             at = derivative_norm(block, x, J=J, rtol=2e-4, seed=seed) if at is None else at
+        with clock("linearisation"):
+            v = direction_at(block, x, J, seed=seed)
+            low = direction_bound(block, x, v)
         with clock("radii"):
             jacobian = Bracket(low, _upper(block, at, Ball(x, 0.0)))
             balls: list[tuple[float, float, Bracket]] = []
@@ -152,11 +151,11 @@ def _branch(name: str, branch: Operator, x: np.ndarray, radii: Sequence[float], 
 
     J, whole = branch.derivative(x), residual(branch)
     I_J = whole.derivative(x)
-    v, w = top_direction(J, seed=seed), top_direction(I_J, seed=seed)
-    s = _top_symmetric(J, seed)
     at = derivative_norm(branch, x, J=J, seed=seed)
     one_sided = derivative_dahlquist(branch, x, J=J, seed=seed)
     at_sum = derivative_norm(whole, x, J=I_J, seed=seed)
+    v, w = direction_at(branch, x, J, seed=seed), direction_at(whole, x, I_J, seed=seed)
+    s = direction_at(branch, x, J, symmetric=True, seed=seed)
     out: list[BranchAnalysis] = []
     size = norm(x)
     for relative in (0.0, *radii):
@@ -192,14 +191,6 @@ def _upper_dahlquist(op: Operator, at: Bound, ball: Ball) -> Bound:
         if deviation.known
         else unknown(claim, str(deviation.params["reason"]))
     )
-
-
-def _top_symmetric(J: LinearOperator, seed: int) -> np.ndarray:
-    """A unit vector close to the top eigenvector of the symmetric part of J."""
-    from lipop_kernels import lanczos_upper
-
-    apply = lambda v: 0.5 * (J.matvec(v) + J.rmatvec(v))  # noqa: E731
-    return np.asarray(lanczos_upper(apply, J.shape_in, rtol=1e-3, rng=seed, product_error=0.0).vector)
 
 
 class _Clock:

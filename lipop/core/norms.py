@@ -15,6 +15,7 @@ from lipop.core.bound import LOWER, UPPER, Bound, Bracket, Claim, Witness
 from lipop.core.digest import array_digest, digest
 from lipop.core.enclosure import Enclosed, frobenius_up
 from lipop.core.linearization import LinearOperator
+from lipop.core.memo import remember
 from lipop.core.region import Ball
 from lipop.core.rounding import UNIT, dot_up, gamma
 from lipop.core.rule import leaf, unknown
@@ -136,6 +137,7 @@ def derivative_norm(
         return leaf(rules.NORM_DENSE, claim, _dense_norm(J), op)
     trial = seed_of(op.digest, f"norm:{array_digest(x)}", seed)
     result = run_lanczos(J, trial, None, rtol)
+    remember(("top direction", op.digest, array_digest(x)), lambda: np.asarray(result.vector))
     name = rules.NORM_PROBABLE if math.isfinite(J.product_error) else rules.NORM_ESTIMATED
     return leaf(name, claim, _root_up(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps))
 
@@ -150,8 +152,23 @@ def derivative_dahlquist(
         return unknown(claim, "Dahlquist constants are in l2 here")
     trial = seed_of(op.digest, f"dahlquist:{array_digest(x)}", seed)
     result = _lanczos_sym(J, trial, None, rtol)
+    remember(("top symmetric direction", op.digest, array_digest(x)), lambda: np.asarray(result.vector))
     name = rules.DAHLQUIST_PROBABLE if math.isfinite(J.product_error) else rules.DAHLQUIST_ESTIMATED
     return leaf(name, claim, float(result.upper), op, seed=trial, delta=DELTA, steps=int(result.steps))
+
+
+def direction_at(
+    op: Operator, x: np.ndarray, J: LinearOperator, *, symmetric: bool = False, seed: int = 0
+) -> np.ndarray:
+    """A top singular direction of J (or eigenvector of its symmetric part) at x: that of the norm's own Lanczos run,
+    where the memo has one."""
+    kind = "top symmetric direction" if symmetric else "top direction"
+    make = (
+        (lambda: np.asarray(_lanczos_sym(J, seed, None, 1e-3).vector))
+        if symmetric
+        else (lambda: top_direction(J, seed=seed))
+    )
+    return remember((kind, op.digest, array_digest(x)), make)
 
 
 def top_direction(J: LinearOperator, *, seed: int = 0, rtol: float = 1e-4) -> np.ndarray:

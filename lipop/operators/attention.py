@@ -154,7 +154,11 @@ class Attention(Operator):
         return y if self.bo is None else y + self.bo.astype(x.dtype, copy=False)
 
     def enclose(self, x: Enclosed) -> Enclosed:
-        o = AttentionForward.at(self, x).o
+        return self.finish(AttentionForward.at(self, x))
+
+    def finish(self, f: AttentionForward) -> Enclosed:
+        """The enclosed output from an enclosed forward pass."""
+        o = f.o
         heads, tokens, dk = o.shape
         y = o.transpose(1, 0, 2).reshape(tokens, heads * dk) @ Enclosed.exact(self.Wo).T
         return y if self.bo is None else y + self.bo.astype(np.float64)

@@ -111,9 +111,9 @@ class Chain:
     def at(inner: Attention, outer: tuple[Operator, ...], x: np.ndarray, residual: bool) -> Chain:
         """Enclose the forward pass at x, factor by factor (``outer`` lists the outermost first)."""
         X = Enclosed.exact(x)
-        f = AttentionFactors.at(inner, X)
+        f = inner.factors(x)
         Q = f.jacobian()
-        w = inner.enclose(X)
+        w = inner.finish(f)
         if residual:
             Q, w = LinearOperator.identity(x.shape) + Q, X + w
         factors: list[TokenFactor] = []

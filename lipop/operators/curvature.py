@@ -23,7 +23,7 @@ import numpy as np
 from lipop.core.enclosure import Stack, frobenius_up
 from lipop.core.parallel import each
 from lipop.core.rounding import gamma, inflate
-from lipop.operators.token_norms import ERROR32, norms, pieces32, psd_max, unit32
+from lipop.operators.token_norms import ERROR32, norms, pieces32, product32_rows, psd_max, unit32
 
 Matrices = Callable[[int], np.ndarray]
 
@@ -74,12 +74,14 @@ def bend(a: Matrices, a_err: np.ndarray, c: Matrices, c_err: np.ndarray, gram: S
         ai, ci, ea, ec = a(i), c(i), float(a_err[i]), float(c_err[i])
         d, f2 = ci.shape[1], curvature[i]
         root = _root(gram.mid[i], float(gram.err[i]))
-        b = ci @ root
-        size_root = float(frobenius_up(root))
         rows_c = np.sqrt(np.einsum("pd,pd->p", ci, ci)) * (1 + gamma(d + 4))
-        slip_b = (gamma(d + 2) * float(frobenius_up(ci)) + ec) * size_root  # |fl(C L) - C L|_F, C's error included
+        scale = np.maximum(rows_c, 1e-300)[:, None]
+        b, slip = product32_rows(ci / scale, root)  # each row to within slip of its own size
+        size_root = float(frobenius_up(root))
+        b *= scale
+        slip_b = slip * float(frobenius_up(ci)) * (1 + 1e-9) + ec * size_root  # |fl(C L) - C L|_F, C's error included
         rows_b = np.sqrt(np.einsum("pd,pd->p", b, b))
-        out.reach[i] = inflate(rows_b + (gamma(d + 2) * rows_c + ec) * size_root, d + 8)
+        out.reach[i] = inflate(rows_b + slip * rows_c + ec * size_root, d + 8)
         move = np.abs(f2) * out.reach[i]
         rhat = np.maximum(move, 0.2 * np.sqrt((move**2).mean()) + 1e-30)
         tau = rows_c / np.maximum(np.sqrt(np.einsum("mp,mp->p", ai, ai)), 1e-30) + 1e-30
@@ -126,9 +128,12 @@ def _flat(a: np.ndarray, ea: float, b: np.ndarray, eb: float, c: np.ndarray, ec:
     unit = (c.shape[1] + 6) * 2.0**-24 * (1 + 1e-3) + 1e-30 * b.size  # float32, casts included
     g1, g2 = b32 @ b32.T, c32 @ c32.T  # B B^T / fb^2 and C C^T / fc^2
     e1, e2 = unit + 2 * eb / fb + (eb / fb) ** 2, unit + 2 * ec / fc + (ec / fc) ** 2
-    m1, m2 = float(np.abs(g1).max()) + e1, float(np.abs(g2).max()) + e2
+    m1, m2 = (
+        float(np.diag(g1).max()) + 2 * e1,
+        float(np.diag(g2).max()) + 2 * e2,
+    )  # semidefinite: largest on the diagonal
     h = np.multiply(g1, g2, out=g1)
-    fh = float(np.sqrt(np.einsum("ij,ij->", h, h, dtype=np.float64))) * (1 + 1e-6)
+    fh = float(np.sqrt(np.einsum("ij,ij->i", h, h).sum(dtype=np.float64))) * (1 + 1e-3)
     eh = e1 * m2 + e2 * m1 + 2.0**-23 * fh
     size = _norm(a, ea)
     a32, fa = unit32(a)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lipop.core.digest import array_digest
 from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import LinearOperator
 from lipop.core.memo import remember
@@ -116,7 +117,8 @@ class MLP(Operator):
 
     def preactivation(self, x: Enclosed) -> Enclosed:
         """``W_up x + b_up`` over an enclosure, (T, m); a vector becomes one token."""
-        return affine(x, wide(self.W_up), self.b_up)
+        key = ("preactivation", self.digest, array_digest(x.mid), array_digest(np.ascontiguousarray(x.radius)))
+        return remember(key, lambda: affine(x, wide(self.W_up), self.b_up))
 
     def enclose(self, x: Enclosed) -> Enclosed:
         y = affine(

@@ -8,8 +8,8 @@ from lipop.core.enclosure import Stack, frobenius_up
 from lipop.core.parallel import cores, each
 from lipop.core.rounding import inflate
 
-_PIECE = 128
-ERROR32 = 134 * 2.0**-24  # gamma_131 of float32: a piece's products and sums, the casts of both factors
+_PIECE = 512
+ERROR32 = 520 * 2.0**-24  # gamma_515 of float32: a piece's products and sums, the casts of both factors
 SLACK = 1e-2  # relative slack of norms that only enter second-order or small terms
 
 
@@ -37,12 +37,19 @@ def unit32(a: np.ndarray) -> tuple[np.ndarray, float]:
 def product32(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
     """``a @ b`` in float32, and a bound of its Frobenius error: for norms that need a percent, in a third of the time.
 
-    The inner dimension is cut into pieces that are accumulated in float64, so the error is ``gamma_131`` of float32 on
+    The inner dimension is cut into pieces that are accumulated in float64, so the error is ``gamma_515`` of float32 on
     ``|a|_F |b|_F`` (casts included; the pieces' errors add up by Cauchy-Schwarz), whatever the length.
     """
     (x, fa), (y, fb) = unit32(a), unit32(b)
     out = pieces32(x, y)
     return out * (fa * fb), fa * fb * (ERROR32 + 1e-30 * out.size)
+
+
+def product32_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
+    """``a @ b`` in float32 for rows of a of norm at most 1, and a bound of every row's l2 error."""
+    y, fb = unit32(b)
+    out = pieces32(a.astype(np.float32), y)
+    return out * fb, fb * (ERROR32 + 1e-30 * out.shape[1]) * (1 + 1e-9)
 
 
 def pieces32(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -70,8 +77,18 @@ def norms(m: Stack, rtol: float = SLACK) -> np.ndarray:
 
 def quadratic(k: Stack, gram: Stack, rtol: float = SLACK) -> np.ndarray:
     """(T,) upper bounds of ``|K Q|`` for row blocks Q with ``Q Q^T`` = ``gram``."""
-    s = (k @ gram) @ k.T
-    return inflate(np.sqrt(psd_max(Stack(0.5 * (s.mid + s.mid.swapaxes(-1, -2)), s.err), rtol)), 4)
+
+    def one(t: int) -> tuple[np.ndarray, float]:
+        x, g = k.mid[t], gram.mid[t]
+        y, ey = product32(x, g)
+        s, es = product32(y, x.T)
+        fx, ex, eg = float(frobenius_up(x)), float(k.err[t]), float(gram.err[t])
+        fg = float(frobenius_up(g))
+        return 0.5 * (s + s.T), es + ey * fx + eg * fx**2 + (fg + eg) * (2 * fx * ex + ex**2)
+
+    parts = each(one, range(len(k.mid)))
+    total = Stack(np.stack([s for s, _ in parts]), inflate(np.array([e for _, e in parts]), 16))
+    return inflate(np.sqrt(psd_max(total, rtol)), 4)
 
 
 def scaled(m: Stack, left: np.ndarray | None = None, right: np.ndarray | None = None) -> Stack:
