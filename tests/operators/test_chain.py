@@ -15,7 +15,8 @@ from lipop.core.enclosure import Enclosed, Stack
 from lipop.core.memo import memo
 from lipop.core.region import Ball, TokenBall
 from lipop.operators.block import PostNormBlock
-from lipop.operators.chain import ChainPart, chain_of, tail_operator
+from lipop.operators.chain import ChainPart, chain_of
+from lipop.operators.chain_tail import tail_operator
 from lipop.operators.curvature import bend
 from lipop.operators.token_norms import norms, product32, quadratic, scaled_norms
 
