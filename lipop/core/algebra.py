@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lipop.core import calculus as rules
 from lipop.core.bound import LOWER, Bound, Claim
-from lipop.core.digest import array_digest
+from lipop.core.composition import Combined, Composition, compose
 from lipop.core.enclosure import Enclosed
-from lipop.core.linearization import Deviation, Linearization, LinearOperator
-from lipop.core.norms import derivative_norm
+from lipop.core.linearization import Linearization, LinearOperator
 from lipop.core.operator import Operator
-from lipop.core.region import Ball, Everywhere, Region, TokenBall, as_ball
+from lipop.core.region import Ball, Everywhere, Region, TokenBall
 from lipop.core.rounding import UNIT
-from lipop.core.rule import derive, leaf, least, parts_digest, unknown
+from lipop.core.rule import derive, least, unknown
 from lipop.core.space import Space
 from lipop.errors import DomainError, NormMismatch, RegionError, ShapeError
 
@@ -63,188 +61,8 @@ class Identity(Operator):
         return 0.0
 
 
-class _Combined(Operator):
-    """An operator whose digest comes from its parts, so that rules can recognise it."""
-
-    def _kind(self) -> tuple[str, list[str]]:
-        raise NotImplementedError
-
-    def _make_digest(self) -> str:
-        kind, parts = self._kind()
-        return parts_digest(kind, parts)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Composition(_Combined):
-    """``factors[0] o factors[1] o ...``; compositions among the factors are flattened, so that composing is
-    associative."""
-
-    factors: tuple[Operator, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "factors", tuple(g for f in self.factors for g in f.unfolded))
-
-    @property
-    def unfolded(self) -> tuple[Operator, ...]:
-        return self.factors
-
-    def _kind(self) -> tuple[str, list[str]]:
-        return "compose", [f.digest for f in self.factors]
-
-    @property
-    def domain(self) -> Space:
-        return self.factors[-1].domain
-
-    @property
-    def codomain(self) -> Space:
-        return self.factors[0].codomain
-
-    @property
-    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return all(f.tokenwise for f in self.factors)
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        for f in reversed(self.factors):
-            x = f(x)
-        return x
-
-    def enclose(self, x: Enclosed) -> Enclosed:
-        for f in reversed(self.factors):
-            x = f.enclose(x)
-        return x
-
-    @property
-    def _outer(self) -> tuple[Operator, ...] | None:
-        """The outer factors, if they are all token-wise with a view for the chain rules."""
-        return self.factors[:-1] if all(f.chains for f in self.factors[:-1]) else None
-
-    def _jacobian(self, x: np.ndarray) -> LinearOperator:
-        if self._outer is not None:
-            known = self.factors[-1].chain_jacobian(self, self._outer, x, False)
-            if known is not None:
-                return known
-        J: LinearOperator | None = None
-        for f in reversed(self.factors):
-            K = f.derivative(x)
-            J = K if J is None else K @ J
-            x = f(x)
-        assert J is not None
-        return J
-
-    def linearize(self, ball: Ball | TokenBall) -> Linearization:
-        """Token-wise factors after attention as one chain (operators.chain); otherwise the pairwise product rule."""
-        if self._outer is not None:
-            known = self.factors[-1].chain_linearize(self, self._outer, ball, False)
-            if known is not None:
-                return known
-        inner: Operator = self.factors[-1]
-        g = inner.linearize(ball)
-        for i in reversed(range(len(self.factors) - 1)):
-            g = _extend(self.factors[i], inner, g)
-            inner = Composition(self.factors[i:])
-        return g
-
-    def lip(self, on: Region | None = None) -> Bound:
-        """Product of the factors' constants on the images, neighbouring linear factors multiplied out first."""
-        on = self._region(on)
-        groups = self._groups()
-        bounds: list[Bound] = []
-        images: list[Bound] = []
-        region = on
-        for op, _ in reversed(groups):
-            bounds.append(op.lip(region))
-            if len(bounds) < len(groups):
-                region = _locate(op, region, images)
-        bad = next((b for b in bounds if not b.known), None)
-        if bad is not None:
-            return unknown(self.claim("lip", on), str(bad.params["reason"]))
-        return derive("compose@1", self.claim("lip", on), (*bounds, *images), groups=[g for _, g in groups])
-
-    def expansion(self, on: Region | None = None) -> Bound:
-        """Product of the factors' lower Lipschitz constants on the whole space."""
-        on = self._region(on)
-        groups = self._groups()
-        parts = tuple(op.expansion() for op, _ in reversed(groups))
-        return derive("compose@1", self.claim("expansion", on, LOWER), parts, groups=[g for _, g in groups])
-
-    def _groups(self) -> list[tuple[Operator, list[str]]]:
-        """The factors, neighbouring linear ones multiplied out, each with the digests of the factors it stands for."""
-        out: list[tuple[Operator, list[str]]] = []
-        for f in self.factors:
-            fused = out[-1][0].fuse(f) if out else None
-            if fused is None:
-                out.append((f, [f.digest]))
-            else:
-                out[-1] = (fused, [*out[-1][1], f.digest])
-        return out
-
-    def __repr__(self) -> str:
-        return " @ ".join(repr(f) for f in self.factors)
-
-
-def _locate(op: Operator, region: Region, images: list[Bound]) -> Region:
-    """The image of a region as a ball, its proof appended; the whole space where no proof is at hand."""
-    if isinstance(region, Everywhere):
-        return region
-    located = op.image_bound(region)
-    if located is None or not math.isfinite(located[0].value):
-        return Everywhere()
-    bound, center = located
-    images.append(bound)
-    return Ball(center, bound.value, op.codomain.norm)
-
-
-def _extend(f: Operator, inner: Operator, g: Linearization) -> Linearization:
-    """The linearisation of ``f o inner`` from that of ``inner``, by the product rule."""
-    whole = compose(f, inner)
-    claim = whole.claim("deviation", g.ball)
-    center = inner(g.ball.center)
-    region = as_ball(g.image)
-    if region is None:
-        lost = unknown(claim, f"the image of {inner!r} is not known")
-        return Linearization(g.ball, Everywhere, f.derivative(center) @ g.J, Deviation(lost))
-    located = leaf(
-        rules.IMAGE_OWN, inner.claim("image", g.ball), region.radius, inner, center=array_digest(region.center)
-    )
-    outer = f.linearize(Ball(region.center, located.value))
-    parts = (
-        derivative_norm(f, region.center, J=outer.J),
-        outer.deviation.norm(),
-        derivative_norm(inner, g.ball.center, J=g.J),
-        g.deviation.norm(),
-    )
-    lost = next((b for b in parts if not b.known), None)
-    digests = [h.digest for h in inner.unfolded]
-    bound = (
-        derive("deviation.compose@1", claim, (*parts, located), inner=digests)
-        if lost is None
-        else unknown(claim, str(lost.params["reason"]))
-    )
-    return Linearization(g.ball, outer.locate, outer.J @ g.J, Deviation(bound))
-
-
-def compose(outer: Operator, inner: Operator) -> Composition:
-    """``outer o inner``, flattened.
-
-    Raises
-    ------
-    ShapeError, NormMismatch
-        If the spaces do not meet.
-    """
-    if not outer.domain.meets(inner.codomain):
-        raise ShapeError(
-            f"cannot compose: {outer!r} takes {outer.domain.shape}, {inner!r} gives {inner.codomain.shape}"
-        )
-    if outer.domain.norm != inner.codomain.norm:
-        raise NormMismatch(
-            f"cannot compose: {outer!r} measures in {outer.domain.norm}, {inner!r} gives "
-            f"{inner.codomain.norm}; put a NormChange between"
-        )
-    return Composition((outer, inner))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Sum(_Combined):
+class Sum(Combined):
     """``terms[0] + terms[1] + ...`` on one domain and codomain."""
 
     terms: tuple[Operator, ...]
@@ -323,7 +141,7 @@ def _all(name: str, claim: Claim, parts: list[Bound], **params: Any) -> Bound:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Scale(_Combined):
+class Scale(Combined):
     """``c T``."""
 
     inner: Operator
@@ -384,7 +202,7 @@ class Scale(_Combined):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Power(_Combined):
+class Power(Combined):
     """``T o T o ... o T``, n times: one node however large n is."""
 
     inner: Operator
@@ -475,7 +293,7 @@ def power(op: Operator, n: int) -> Operator:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Residual(_Combined):
+class Residual(Combined):
     """``x + F(x)``. Lip by the smaller of ``1 + L`` and ``sqrt(1 + 2 a + L^2)``, a the Dahlquist constant of F.
 
     Examples
@@ -580,7 +398,7 @@ def residual(branch: Operator) -> Residual:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Relax(_Combined):
+class Relax(Combined):
     """``(1 - alpha) I + alpha T``; alpha-averaged if T is non-expansive and 0 < alpha < 1."""
 
     inner: Operator
@@ -639,7 +457,7 @@ def relax(op: Operator, alpha: float) -> Relax:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Restriction(_Combined):
+class Restriction(Combined):
     """T on a region only: bounds asked for anywhere are given on that region."""
 
     inner: Operator
@@ -750,3 +568,20 @@ class NormChange(Operator):
         }.get((self.domain.norm, self.codomain.norm), 1)
         root = math.isqrt(square)
         return float(root) if root * root == square else math.sqrt(square) * (1 + 2 * UNIT)
+
+
+__all__ = [
+    "Composition",
+    "Identity",
+    "NormChange",
+    "Power",
+    "Relax",
+    "Residual",
+    "Restriction",
+    "Scale",
+    "Sum",
+    "compose",
+    "power",
+    "relax",
+    "residual",
+]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lipop.core import calculus as rules
+from lipop.core import leaves as rules
 from lipop.core.bound import LOWER, UPPER, Bound, Bracket, Claim, Witness
 from lipop.core.digest import array_digest, digest
 from lipop.core.enclosure import Enclosed, frobenius_up

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lipop.core import calculus as rules
+import lipop.core.calculus  # noqa: F401  # pyright: ignore[reportUnusedImport]  # its rules register themselves
+from lipop.core import leaves as rules
 from lipop.core.bound import LOWER, UPPER, Bound, Claim, Witness
 from lipop.core.digest import array_digest, digest
 from lipop.core.enclosure import Enclosed

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lipop.core import calculus as rules
+from lipop.core import leaves as rules
 from lipop.core.bound import Bound, Claim, Witness
 from lipop.core.digest import digest, hexed
 from lipop.core.linearization import LinearOperator
