@@ -140,15 +140,10 @@ def _all(name: str, claim: Claim, parts: list[Bound], **params: Any) -> Bound:
     return derive(name, claim, tuple(parts), **params) if lost is None else unknown(claim, str(lost.params["reason"]))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Scale(Combined):
-    """``c T``."""
+class _Around(Combined):
+    """An operator made around one other, between the same spaces."""
 
     inner: Operator
-    c: float
-
-    def _kind(self) -> tuple[str, list[str]]:
-        return "scale", [self.c.hex(), self.inner.digest]
 
     @property
     def domain(self) -> Space:
@@ -161,6 +156,17 @@ class Scale(Combined):
     @property
     def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.inner.tokenwise
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scale(_Around):
+    """``c T``."""
+
+    inner: Operator
+    c: float
+
+    def _kind(self) -> tuple[str, list[str]]:
+        return "scale", [self.c.hex(), self.inner.digest]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         y = self.inner(x)
@@ -202,7 +208,7 @@ class Scale(Combined):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Power(Combined):
+class Power(_Around):
     """``T o T o ... o T``, n times: one node however large n is."""
 
     inner: Operator
@@ -210,18 +216,6 @@ class Power(Combined):
 
     def _kind(self) -> tuple[str, list[str]]:
         return "power", [str(self.n), self.inner.digest]
-
-    @property
-    def domain(self) -> Space:
-        return self.inner.domain
-
-    @property
-    def codomain(self) -> Space:
-        return self.inner.codomain
-
-    @property
-    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.inner.tokenwise
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         for _ in range(self.n):
@@ -398,7 +392,7 @@ def residual(branch: Operator) -> Residual:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Relax(Combined):
+class Relax(_Around):
     """``(1 - alpha) I + alpha T``; alpha-averaged if T is non-expansive and 0 < alpha < 1."""
 
     inner: Operator
@@ -406,18 +400,6 @@ class Relax(Combined):
 
     def _kind(self) -> tuple[str, list[str]]:
         return "relax", [self.alpha.hex(), self.inner.digest]
-
-    @property
-    def domain(self) -> Space:
-        return self.inner.domain
-
-    @property
-    def codomain(self) -> Space:
-        return self.inner.codomain
-
-    @property
-    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.inner.tokenwise
 
     @property
     def averagedness(self) -> float | None:
@@ -457,7 +439,7 @@ def relax(op: Operator, alpha: float) -> Relax:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Restriction(Combined):
+class Restriction(_Around):
     """T on a region only: bounds asked for anywhere are given on that region."""
 
     inner: Operator
@@ -465,18 +447,6 @@ class Restriction(Combined):
 
     def _kind(self) -> tuple[str, list[str]]:
         return "restrict", [self.region.digest, self.inner.digest]
-
-    @property
-    def domain(self) -> Space:
-        return self.inner.domain
-
-    @property
-    def codomain(self) -> Space:
-        return self.inner.codomain
-
-    @property
-    def tokenwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.inner.tokenwise
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if not self.region.contains(x):
