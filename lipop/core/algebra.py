@@ -160,10 +160,20 @@ class _Around(Combined):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scale(_Around):
-    """``c T``."""
+    """``c T`` for a finite c.
+
+    Raises
+    ------
+    DomainError
+        If c is NaN or infinite.
+    """
 
     inner: Operator
     c: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.c):
+            raise DomainError(f"an operator can be scaled by a finite number only, found {self.c}")
 
     def _kind(self) -> tuple[str, list[str]]:
         return "scale", [self.c.hex(), self.inner.digest]
@@ -435,6 +445,8 @@ def relax(op: Operator, alpha: float) -> Relax:
     """``(1 - alpha) I + alpha T``."""
     if not op.domain.meets(op.codomain) or op.domain.norm != op.codomain.norm:
         raise ShapeError(f"relaxation needs equal domain and codomain, {op!r} has not")
+    if not math.isfinite(alpha):
+        raise DomainError(f"a relaxation parameter must be finite, found {alpha}")
     return Relax(op, float(alpha))
 
 

@@ -19,7 +19,8 @@ from lipop.core.memo import remember
 from lipop.core.region import Ball
 from lipop.core.rounding import UNIT, dot_up, gamma
 from lipop.core.rule import leaf, unknown
-from lipop.errors import NonFiniteError, ProofError, RegionError
+from lipop.core.space import norm as size_of
+from lipop.errors import DomainError, NonFiniteError, ProofError, RegionError
 
 if TYPE_CHECKING:
     from lipop.core.operator import Operator
@@ -98,8 +99,9 @@ class Matrix:
         size = dot_up(v)
         image = self.mid @ v
         slack = gamma(n + 2) * dot_up(np.abs(self.mid) @ np.abs(v)) + self.error * size
-        down = float(np.linalg.norm(image)) * (1 - 2 * gamma(len(image) + 4)) - slack * (1 + 1e-12)
-        return max(0.0, down / size * (1 - 1e-15)) if size > 0 else 0.0
+        down = size_of(image) * (1 - 2 * gamma(len(image) + 4)) - slack * (1 + 1e-12)
+        value = down / size * (1 - 1e-15) if size > 0 else 0.0
+        return max(0.0, value) if math.isfinite(value) else 0.0  # beyond the largest float nothing is claimed
 
     def reprove(self, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None) -> float:
         """Redo a norm leaf."""
@@ -274,35 +276,33 @@ def _direction(op: Operator, witness: Witness, quantity: str) -> tuple[float, bo
     J = op.derivative(x)
     image = J.matvec(v)
     if op.domain.norm != "l2" or op.codomain.norm != "l2":
-        from lipop.core.space import norm
-
-        return norm(image, op.codomain.norm) / norm(v, op.domain.norm) * (1 - 1e-12), False
+        return size_of(image, op.codomain.norm) / size_of(v, op.domain.norm) * (1 - 1e-12), False
     size = dot_up(v)
     if quantity == "lip":
-        value = float(np.linalg.norm(image)) / size * (1 - 2 * gamma(image.size + 8))
+        value = size_of(image) / size * (1 - 2 * gamma(image.size + 8))
     else:
         value = float((v * image).sum()) / size**2
-        value -= 4 * gamma(v.size + 8) * float(np.linalg.norm(image)) / size
+        value -= 4 * gamma(v.size + 8) * size_of(image) / size
     gap = op.linearize(Ball(x, 0.0)).deviation.norm().value if math.isfinite(J.product_error) else math.inf
     if math.isfinite(gap):
         value -= (J.product_error + gap) * (1 + 1e-12)
+    if not math.isfinite(value):  # beyond the largest float nothing is claimed
+        value = 0.0 if quantity == "lip" else -math.inf
     return max(value, 0.0) if quantity == "lip" else value, math.isfinite(gap)
 
 
 def _pair(op: Operator, witness: Witness) -> tuple[float, bool]:
-    from lipop.core.space import norm
-    from lipop.errors import DomainError
-
     x, y = witness.arrays["x"], witness.arrays["y"]
-    top = norm(op(x) - op(y), op.codomain.norm) * (1 - 1e-12)
-    bottom = norm(x - y, op.domain.norm) * (1 + 1e-12)
+    top = size_of(op(x) - op(y), op.codomain.norm) * (1 - 1e-12)
+    bottom = size_of(x - y, op.domain.norm) * (1 + 1e-12)
     try:
         errors = op._forward_error(x) + op._forward_error(y)  # pyright: ignore[reportPrivateUsage]
     except DomainError:
         return (top / bottom if bottom > 0 else 0.0), False
-    errors += 1e-15 * (norm(op(x), op.codomain.norm) + norm(op(y), op.codomain.norm))
-    bottom += 1e-15 * (norm(x, op.domain.norm) + norm(y, op.domain.norm))
-    return (max(0.0, top - errors) / bottom if bottom > 0 else 0.0), True
+    errors += 1e-15 * (size_of(op(x), op.codomain.norm) + size_of(op(y), op.codomain.norm))
+    bottom += 1e-15 * (size_of(x, op.domain.norm) + size_of(y, op.domain.norm))
+    value = max(0.0, top - errors) / bottom if bottom > 0 else 0.0
+    return (value if math.isfinite(value) else 0.0), True
 
 
 def reprove_operator(

@@ -68,14 +68,20 @@ CHAIN_TAIL = leaf_rule(
     side=UPPER,
     strength="probable",
 )
+CHAIN_ROWS = leaf_rule(
+    "deviation.chain.rows@1",
+    reference="rule C1, first term, token by token: at most (sum_i (beta_i |Q_i|)^2)^(1/2), without chance",
+    grid=24,
+    quantity="deviation",
+    side=UPPER,
+)
 _PARTS = ("attention", "tail")
 
 
 def _chain_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
-    if [p.rule for p in premises] != [CHAIN_ATTENTION, CHAIN_TAIL] or (claim.quantity, claim.side) != (
-        "deviation",
-        UPPER,
-    ):
+    if (claim.quantity, claim.side) != ("deviation", UPPER):
+        return "it bounds deviations from above"
+    if [p.rule for p in premises] not in ([CHAIN_ATTENTION, CHAIN_TAIL], [CHAIN_ATTENTION, CHAIN_ROWS]):
         return "premises are the attention part and the token-wise part"
     for p, name in zip(premises, _PARTS, strict=True):
         if p.claim.operator != parts_digest("part", [name, claim.operator]):
@@ -128,6 +134,8 @@ class ChainPart:
             raise ProofError("a chain is linearised on a ball")
         if rule == CHAIN_ATTENTION:
             return self.moves(claim.region).attention
+        if rule == CHAIN_ROWS:
+            return self.moves(claim.region).rows
         if rule == CHAIN_TAIL:
             tail = self._tail(claim.region)
             return core_norms._root_up(
@@ -140,6 +148,8 @@ class ChainPart:
         claim = Claim("deviation", UPPER, self.digest, region)
         if self.name == "attention":
             return leaf(CHAIN_ATTENTION, claim, self.moves(region).attention, self)
+        if (region.rho_F if isinstance(region, TokenBall) else region.radius) == 0:  # rounding only
+            return leaf(CHAIN_ROWS, claim, self.moves(region).rows, self)
         seed = core_norms.seed_of(self.whole.digest, f"tail:{region.digest}")
         result = core_norms.run_lanczos(self._tail(region), seed, None, 5e-2)
         raw = core_norms._root_up(result.upper)  # pyright: ignore[reportPrivateUsage]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipop.core.rounding import inflate
+from lipop.core.rounding import dot_up, inflate
 from lipop.operators import attention_bounds as ab
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Moves:
     scales: tuple[np.ndarray | None, ...]  # per factor: left scaling of C_l K_l Q, (T,) or (T, p)
     plain: np.ndarray  # (T,) scaling of Q itself: rule F1, second order and rounding
     out: np.ndarray  # (T,) how far each output token can move
+    rows: float  # the token-wise pieces without chance: (sum_i (beta_i |Q_i|)^2)^(1/2)
 
 
 def moves(k: Constants, rho: float, rho_token: np.ndarray) -> Moves:
@@ -78,7 +79,7 @@ def moves(k: Constants, rho: float, rho_token: np.ndarray) -> Moves:
     e = entries(m, beta)
     attention = ab.nonneg_norm(e) if bool(np.isfinite(e).all()) else math.inf
     row = inflate(np.sqrt((e * e).sum(axis=1)), tokens + 6) + beta * k.rows * up
-    return Moves(attention, last.scales, last.plain * up, (k.out + row) * rho * up)
+    return Moves(attention, last.scales, last.plain * up, (k.out + row) * rho * up, dot_up(beta * k.rows * up))
 
 
 @dataclass(frozen=True, eq=False)

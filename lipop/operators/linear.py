@@ -27,6 +27,8 @@ def _tensor(x: Any, what: str, dtype: str | None = None) -> np.ndarray:
         if dtype not in ("bf16", "f16"):
             raise ShapeError(f"{what} is stored as uint16: say dtype='bf16' or dtype='f16'")
         x = (x.astype(np.uint32) << 16).view(np.float32) if dtype == "bf16" else x.view(np.float16).astype(np.float32)
+    if np.iscomplexobj(x):
+        raise ShapeError(f"{what} is complex; operators are real")
     if x.dtype not in (np.float32, np.float64):
         x = x.astype(np.float64)
     if not bool(np.isfinite(x).all()):

@@ -83,7 +83,17 @@ def test_exhaustive_effort_proves_the_derivative_norm(tiny):
     dense = block.derivative(x).to_dense()
     assert np.linalg.norm(factors.dense() - dense, 2) <= factors.error() + 1e-12
     assert np.linalg.norm(dense, 2) <= bound.value <= 1.0001 * np.linalg.norm(dense, 2)
-    assert lo.lip(block, at=x, effort="exhaustive").ratio <= 1.0001
+    whole = lo.lip(block, at=x, effort="exhaustive")
+    assert whole.ratio <= 1.0001
+    assert whole.upper.status == "PROVED"
+
+
+def test_exhaustive_analysis_states_a_proved_jacobian(tiny):
+    model, states = tiny
+    a = analyze_block(model.blocks[0], states[0], radii=(1e-5,), effort="exhaustive", weights=False)
+    assert a.jacobian.upper.status == a.jacobian.lower.status == "PROVED"
+    assert a.jacobian.ratio <= 1.0001
+    assert a.balls[0][2].upper.status.startswith("PROBABLE(")  # the deviation's token-wise part is one trial
 
 
 @pytest.mark.parametrize("i", [0, 3])
@@ -92,7 +102,7 @@ def test_trained_blocks_meet_the_required_ratios(i):
     x = model.activations(model.embed(text=TEXT))[i]
     a = analyze_block(model.blocks[i], x, radii=(1e-6, 1e-5), weights=False)
     assert a.jacobian.ratio <= 1.001
-    assert a.jacobian.upper.status.startswith("PROBABLE(")
+    assert a.jacobian.upper.status == "PROBABLE(1e-09)"
     near, far = (b.ratio for _, _, b in a.balls)
     assert near <= 1.03
     assert far <= 1.25

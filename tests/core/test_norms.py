@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lipop as lo
+from lipop import errors as lo_errors
 from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import LinearOperator
 from lipop.core.norms import (
@@ -165,3 +166,24 @@ def test_an_overflowing_derivative_is_refused():
     )
     with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match="not finite"):
         derivative_norm(f, np.ones(1))
+
+
+def test_beyond_the_largest_float_nothing_is_claimed():
+    op = lo.Linear(np.full((2, 2), 1e300))
+    br = lo.lip(op)
+    assert br.lower.value <= 2e300 * (1 + 1e-12)
+    huge = lo.Linear(np.full((40, 40), 1e307))
+    assert np.isfinite(lo.lip(huge).lower.value)
+
+
+@pytest.mark.parametrize("c", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_scales_nothing(c):
+    with pytest.raises(lo_errors.DomainError):
+        c * lo.Linear(np.eye(2))
+    with pytest.raises(lo_errors.DomainError):
+        lo.relax(lo.Linear(np.eye(2)), c)
+
+
+def test_complex_weights_are_refused():
+    with pytest.raises(lo_errors.ShapeError, match="complex"):
+        lo.Linear(np.eye(2) * 1j)

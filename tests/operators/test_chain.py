@@ -150,6 +150,21 @@ def test_the_stored_derivative_is_the_dense_one(seed):
     assert np.linalg.norm(D, 2) <= J.majorant
 
 
+def test_at_a_point_nothing_is_left_to_chance():
+    block, x = random_block(8)
+    with memo():
+        bound = block.linearize(Ball(x, 0.0)).deviation.norm()
+        assert bound.status == "PROVED"
+        assert bound.value < 1e-7
+        bound.check()
+        part = ChainPart(block, block.attention, block.factors[:-1], True, "tail")
+        move = part.moves(Ball(x, 1e-3))
+        tail = np.linalg.norm(tail_operator(chain_of(block, x), move).to_dense(), 2)
+    assert tail <= np.sqrt(4) * move.rows * (
+        1 + 1e-9
+    )  # at most four pieces
+
+
 def test_the_tail_operator_is_adjoint_to_itself_and_dominates_its_pieces():
     block, x = random_block(5)
     part = ChainPart(block, block.attention, block.factors[:-1], True, "tail")
