@@ -160,9 +160,7 @@ def test_at_a_point_nothing_is_left_to_chance():
         part = ChainPart(block, block.attention, block.factors[:-1], True, "tail")
         move = part.moves(Ball(x, 1e-3))
         tail = np.linalg.norm(tail_operator(chain_of(block, x), move).to_dense(), 2)
-    assert tail <= np.sqrt(4) * move.rows * (
-        1 + 1e-9
-    )  # at most four pieces
+    assert tail <= np.sqrt(4) * move.rows * (1 + 1e-9)  # at most four pieces
 
 
 def test_the_tail_operator_is_adjoint_to_itself_and_dominates_its_pieces():
