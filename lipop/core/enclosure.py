@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lipop.core.parallel import matmul
+from lipop.core.parallel import cores, each, matmul
 from lipop.core.rounding import ELEMENTARY, TINY, UNIT, gamma, inflate
 from lipop.errors import NonFiniteError, ShapeError
 
@@ -319,6 +319,9 @@ def _spectral_up(x: np.ndarray) -> np.ndarray:
 def _long_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``a @ b`` summed in extended precision, then rounded to float64."""
     x, y = a.astype(np.longdouble), b.astype(np.longdouble)
-    if a.ndim == b.ndim == 2:  # both read along their rows: twice as fast as the generic loops
-        return np.einsum("ik,jk->ij", x, np.ascontiguousarray(y.T)).astype(np.float64)
-    return (x @ y).astype(np.float64)
+    if not a.ndim == b.ndim == 2:
+        return (x @ y).astype(np.float64)
+    columns = np.ascontiguousarray(y.T)  # both read along their rows: twice as fast as the generic loops
+    step = max(1, -(-len(a) // cores()))
+    rows = each(lambda k: np.einsum("ik,jk->ij", x[k : k + step], columns), range(0, max(1, len(a)), step))
+    return np.concatenate(rows).astype(np.float64)

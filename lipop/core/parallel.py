@@ -7,6 +7,7 @@ faster.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -32,17 +33,23 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
+_worker = threading.local()  # .busy: this thread works for a call of each already
+
+
 def each(f: Callable[[A], B], items: Iterable[A]) -> list[B]:
-    """``[f(x) for x in items]`` on all cores, BLAS on one thread for each item; the order is kept.
+    """``[f(x) for x in items]`` on all cores, BLAS on one thread for each item; the order is kept. Nested calls run in their
+    caller's thread.
 
     >>> each(lambda n: n * n, range(4))
     [0, 1, 4, 9]
     """
     todo = list(items)
+    if getattr(_worker, "busy", False):
+        return [f(x) for x in todo]
     with _controller().limit(limits=1, user_api="blas"):
         if len(todo) < 2 or cores() == 1:
             return [f(x) for x in todo]
-        with ThreadPoolExecutor(cores()) as pool:
+        with ThreadPoolExecutor(cores(), initializer=lambda: setattr(_worker, "busy", True)) as pool:
             return list(pool.map(f, todo))
 
 

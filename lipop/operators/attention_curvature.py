@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lipop.core.enclosure import Stack, frobenius_up
+from lipop.core.parallel import each
 from lipop.core.region import TokenBall
 from lipop.core.rounding import inflate
 from lipop.operators.attention_factors import AttentionFactors, gram_root, row_errors
@@ -50,7 +51,8 @@ def spread(f: AttentionFactors, hd: HeadDeviation, rho: float) -> Spread:
     v, b = np.empty((heads, tokens)), np.empty((heads, tokens))
     Lq, slip = gram_root(f.Wq)
     ev, eo, ek, ekap = (row_errors(x) for x in (f.v, f.o, f.k, f.kap))
-    for h in range(heads):
+
+    def one(h: int) -> None:
         root = np.sqrt(hd.p_plus[h])[:, :, None]
         w = root * (f.v.mid[h][None] - f.o.mid[h][:, None])
         kt = root * (f.k.mid[h][None] - f.kap.mid[h][:, None])
@@ -62,6 +64,8 @@ def spread(f: AttentionFactors, hd: HeadDeviation, rho: float) -> Spread:
         turned = Stack(kt, inflate(slack_k * (1 + 1e-9), 8))
         through = norms(turned @ Stack.exact(Lq[h]))
         b[h] = f.c * np.hypot(through, np.sqrt(slip[h]) * turned.frobenius)
+
+    each(one, range(heads))
     move = nv * rho
     lam_v, lam_b = np.minimum(v, far_v) + move, np.minimum(b, far_b) + A2 * rho
     far = np.minimum(far_v + move + hd.do, 2 * (far_v + move))

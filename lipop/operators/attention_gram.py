@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lipop.core.enclosure import Stack, frobenius_up
+from lipop.core.parallel import each
 from lipop.core.rounding import gamma, inflate
 from lipop.errors import DomainError
 
@@ -41,7 +42,8 @@ def row_gram(f: AttentionFactors, identity: bool = True) -> Stack:
     out = np.ascontiguousarray(f.O.transpose(1, 0, 2)).reshape(d, n)
     ww = (wv @ wv.T).reshape(heads, dk, heads, dk)
     gram = np.empty((tokens, d, d))
-    for i in range(tokens):
+
+    def one(i: int) -> None:
         p, a = f.p.mid[:, i], f.a.mid[:, i]
         w = f.v.mid - f.o.mid[:, i, None]
         pw = p[:, :, None] * w
@@ -61,6 +63,8 @@ def row_gram(f: AttentionFactors, identity: bool = True) -> Stack:
         if identity:
             half += 2.0 * (Y + Z)
         gram[i] = out @ half
+
+    each(one, range(tokens))
     gram = 0.5 * (gram + gram.swapaxes(-1, -2))
     if identity:
         gram += np.eye(d)

@@ -14,10 +14,11 @@ import numpy as np
 from lipop.core.enclosure import Enclosed, Stack, frobenius_up
 from lipop.core.linearization import LinearOperator
 from lipop.core.operator import Operator
+from lipop.core.parallel import each
 from lipop.core.rounding import gamma, inflate
 from lipop.operators import attention_bounds as ab
 from lipop.operators.attention_factors import AttentionFactors, gram_root
-from lipop.operators.curvature import bend
+from lipop.operators.curvature import Right, bend
 from lipop.operators.token_factor import RankOne, TokenFactor
 from lipop.operators.token_norms import norms, psd_max, quadratic, scaled_norms
 
@@ -108,25 +109,25 @@ class Constants:
 def head_weights(f: AttentionFactors, left: Stack | None, tokens: int) -> tuple[np.ndarray, np.ndarray]:
     """``|L_i O_h|`` and ``|L_i O_h Wv_h|`` for every token and head, (T, H) each (rule C2)."""
     heads, d, dk = f.O.shape
-    if left is None:
-        shape = (tokens, heads)
-        return np.broadcast_to(f.nO, shape), np.broadcast_to(f.nOV, shape)
-    count, m, _ = left.shape
-    flat = np.ascontiguousarray(f.O.transpose(1, 0, 2)).reshape(d, heads * dk)
-    x = (left.mid @ flat).reshape(count, m, heads, dk).transpose(0, 2, 1, 3).reshape(count * heads, m, dk)
-    size_o = frobenius_up(f.O)
-    size_l = frobenius_up(left.mid)
-    err = (gamma(d + 2) * size_l + left.err)[:, None] * size_o[None, :]
-    lo = Stack(np.ascontiguousarray(x), inflate(err, 8).reshape(-1))
-    s = lo.T.gram()
-    top = psd_max(s)
-    lv, slip = gram_root(f.Wv)
-    many = Stack(np.broadcast_to(lv, (count, heads, dk, dk)).reshape(-1, dk, dk), np.zeros(count * heads))
-    q = many.T @ (s @ many)
-    both = psd_max(Stack(0.5 * (q.mid + q.mid.swapaxes(-1, -2)), q.err)) + top * np.tile(slip, count)
-    shape = (count, heads)
-    om, om_v = inflate(np.sqrt(top), 4).reshape(shape), inflate(np.sqrt(both), 8).reshape(shape)
     full = (tokens, heads)
+    if left is None:
+        return np.broadcast_to(f.nO, full), np.broadcast_to(f.nOV, full)
+    flat = np.ascontiguousarray(f.O.transpose(1, 0, 2)).reshape(d, heads * dk)
+    size_o = frobenius_up(f.O)
+    err = inflate((gamma(d + 2) * frobenius_up(left.mid) + left.err)[:, None] * size_o[None, :], 8)
+    lv, slip = gram_root(f.Wv)
+    root = Stack(lv, np.zeros(heads))
+
+    def one(i: int) -> tuple[np.ndarray, np.ndarray]:
+        x = (left.mid[i] @ flat).reshape(-1, heads, dk).transpose(1, 0, 2)
+        s = Stack(np.ascontiguousarray(x), err[i]).T.gram()
+        top = psd_max(s)
+        q = root.T @ (s @ root)
+        both = psd_max(Stack(0.5 * (q.mid + q.mid.swapaxes(-1, -2)), q.err)) + top * slip
+        return inflate(np.sqrt(top), 4), inflate(np.sqrt(both), 8)
+
+    found = each(one, range(len(left.mid)))
+    om, om_v = (np.stack(part) for part in zip(*found, strict=True))
     return np.broadcast_to(om, full), np.broadcast_to(om_v, full)
 
 
@@ -163,8 +164,7 @@ def _link(
         return Link(tops, norms(ck) * one, c, quadratic(ck, gram))
     assert factor.curvature is not None
     a, a_err = _above(factors, l, A.mid[0], float(A.err[0]), tokens)
-    c, c_err = _below(factors, prefix, l, C.mid[0], float(C.err[0]), tokens)
-    bent = bend(a, a_err, c, c_err, gram, factor.curvature)
+    bent = bend(a, a_err, _below(factors, prefix, l, C.mid[0], float(C.err[0]), tokens), gram, factor.curvature)
     lines = np.einsum("pd,pd->p", C.mid[0], C.mid[0])
     ops = C.mid[0].size + 8
     wide = bent.top if l + 1 == m else scaled_norms(A, bent.right)
@@ -209,16 +209,16 @@ def _above(
 
 def _below(
     factors: tuple[TokenFactor, ...], prefix: list[Stack | None], l: int, c: np.ndarray, err: float, tokens: int
-) -> tuple[Callable[[int], np.ndarray], np.ndarray]:
-    """``i -> C K_l`` at token i, with its Frobenius errors."""
+) -> Right:
+    """``C K_l`` at every token."""
     below = prefix[l]
     if below is None:
-        return (lambda i: c), np.full(tokens, err)
+        return Right(lambda i: c, np.full(tokens, err))
     if l == 1 and factors[0].rank_one is not None:
         M, form = factors[0].M, factors[0].rank_one
-        return form.under(c), _product_error(form, M, float(frobenius_up(c)), err, c.shape[1])
+        return Right.rank_one(form, c, _product_error(form, M, float(frobenius_up(c)), err, c.shape[1]))
     ck = Stack(c[None], np.array([err])) @ below
-    return (lambda i: ck.mid[i]), ck.err
+    return Right(lambda i: ck.mid[i], ck.err)
 
 
 def _product_error(form: RankOne, M: Stack, size: float, err: float, n: int) -> np.ndarray:

@@ -23,9 +23,11 @@ import numpy as np
 from lipop.core.enclosure import Stack, frobenius_up
 from lipop.core.parallel import each
 from lipop.core.rounding import gamma, inflate
-from lipop.operators.token_norms import ERROR32, norms, pieces32, product32_rows, psd_max, unit32
+from lipop.operators.token_factor import RankOne
+from lipop.operators.token_norms import ERROR32, UNIT32, norms, pieces32, product32_rows, psd_max, unit32
 
 Matrices = Callable[[int], np.ndarray]
+BLOCK = 384  # columns of the Hadamard product that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +58,63 @@ class Bent:
     bottom: np.ndarray
 
 
-def bend(a: Matrices, a_err: np.ndarray, c: Matrices, c_err: np.ndarray, gram: Stack, curvature: np.ndarray) -> Bent:
-    """Work through the tokens: ``a(i)`` (m, p) and ``c(i)`` (p, d) are the factors around the diagonal at token i.
+@dataclass(frozen=True, eq=False)
+class Gram32:
+    """``C C^T / |C|_F^2`` in float32, a block of columns at a time, and its Frobenius error."""
+
+    block: Callable[[int, int], np.ndarray]  # (stop, start) -> rows up to stop, columns from start to stop
+    error: float
+
+    @staticmethod
+    def of(c: np.ndarray) -> Gram32:
+        """Of a matrix."""
+        x, _ = unit32(c)
+        return Gram32(lambda stop, start: x[:stop] @ x[start:stop].T, _unit(c.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Right:
+    """The factor C to the right of the diagonal: ``at(i)`` (p, d) as stored, its Frobenius errors, its Grams."""
+
+    at: Matrices
+    err: np.ndarray
+    gram: Callable[[int, float], Gram32] | None = None
+
+    @staticmethod
+    def rank_one(form: RankOne, left: np.ndarray, err: np.ndarray) -> Right:
+        """``C_i = alpha_i (W - x_i y_i^T)``, W = left L: its Gram is ``alpha_i^2 (W W^T - x u^T - u x^T)`` with
+        ``u = W y - |y|^2 x / 2``, so a token costs O(p^2)."""
+        W, x = left @ form.L, form.x @ left.T
+        unit, size = unit32(W)
+        fixed = unit @ unit.T
+        u = form.y @ W.T - 0.5 * (form.y**2).sum(axis=1)[:, None] * x
+
+        def gram(i: int, fc: float) -> Gram32:
+            scale = abs(float(form.alpha[i])) / fc
+            k = (scale * size) ** 2
+            xi, ui = x[i] * scale, u[i] * scale
+            line = float(np.linalg.norm(xi) * np.linalg.norm(ui))
+            left32, right32 = np.stack([xi, ui], axis=1).astype(np.float32), np.stack([ui, xi]).astype(np.float32)
+
+            def block(stop: int, start: int) -> np.ndarray:
+                h = fixed[:stop, start:stop] * np.float32(k)
+                h -= left32[:stop] @ right32[:, start:stop]
+                return h
+
+            # |W W^T|_F <= |W|_F^2: k after scaling; the float64 u, to within 2^-40 of |W|_F |y| + |y|^2 |x|
+            return Gram32(block, _unit(W.shape[1]) * k + 8 * UNIT32 * (k + 2 * line))
+
+        return Right(form.under(left), err, gram)
+
+
+def bend(a: Matrices, a_err: np.ndarray, c: Right, gram: Stack, curvature: np.ndarray) -> Bent:
+    """Work through the tokens: ``a(i)`` (m, p) and ``c.at(i)`` (p, d) are the factors around the diagonal at token i.
 
     Parameters
     ----------
-    a, c : callable
-        The matrices as stored; ``a_err``, ``c_err`` (T,) bound their Frobenius errors.
+    a : callable
+        The matrices as stored; ``a_err`` (T,) bounds their Frobenius errors.
+    c : Right
     gram : Stack (T, d, d)
     curvature : (T, p) array
         f'' at the pre-activations.
@@ -71,15 +123,16 @@ def bend(a: Matrices, a_err: np.ndarray, c: Matrices, c_err: np.ndarray, gram: S
     out = Bent(*(np.empty(s) for s in [(tokens, width), (tokens,), (tokens,), *[(tokens, width)] * 3, (tokens,)]))
 
     def one(i: int) -> None:
-        ai, ci, ea, ec = a(i), c(i), float(a_err[i]), float(c_err[i])
+        ai, ci, ea, ec = a(i), c.at(i), float(a_err[i]), float(c.err[i])
         d, f2 = ci.shape[1], curvature[i]
         root = _root(gram.mid[i], float(gram.err[i]))
         rows_c = np.sqrt(np.einsum("pd,pd->p", ci, ci)) * (1 + gamma(d + 4))
+        size_c = float(inflate(np.sqrt(rows_c @ rows_c), width + 4))
         scale = np.maximum(rows_c, 1e-300)[:, None]
         b, slip = product32_rows(ci / scale, root)  # each row to within slip of its own size
         size_root = float(frobenius_up(root))
         b *= scale
-        slip_b = slip * float(frobenius_up(ci)) * (1 + 1e-9) + ec * size_root  # |fl(C L) - C L|_F, C's error included
+        slip_b = slip * size_c * (1 + 1e-9) + ec * size_root  # |fl(C L) - C L|_F, C's error included
         rows_b = np.sqrt(np.einsum("pd,pd->p", b, b))
         out.reach[i] = inflate(rows_b + slip * rows_c + ec * size_root, d + 8)
         move = np.abs(f2) * out.reach[i]
@@ -90,7 +143,9 @@ def bend(a: Matrices, a_err: np.ndarray, c: Matrices, c_err: np.ndarray, gram: S
         out.rhat[i], out.right[i], out.weights[i] = rhat, right, weights
         out.bottom[i] = _norm(weights[:, None] * ci, ec * float(weights.max()))
         out.top[i] = _norm(ai * right, ea * float(right.max()))
-        out.flat[i] = _flat(ai * f2, ea * float(np.abs(f2).max()), b, slip_b, ci, ec)
+        peaks = float(rows_b.max()), float(rows_c.max())
+        left = ai * f2, ea * float(np.abs(f2).max()), float(inflate(out.top[i] * (np.abs(f2) / right).max(), 4))
+        out.flat[i] = _flat(left, (b, slip_b), Gram32.of(ci) if c.gram is None else c.gram(i, size_c), (size_c, ec), peaks)
 
     each(one, range(tokens))
     return out
@@ -118,30 +173,49 @@ def _norm(a: np.ndarray, err: float) -> float:
     return float(norms(Stack(a[None], np.array([err + 2.0**-52 * float(frobenius_up(a))])))[0])
 
 
-def _flat(a: np.ndarray, ea: float, b: np.ndarray, eb: float, c: np.ndarray, ec: float) -> float:
-    """Rule F1 for ``A F`` (m, p), B and C (p, d), each with its Frobenius error; float32 products, their errors
-    added."""
+def _unit(n: int) -> float:
+    """Frobenius error of ``x x^T`` in float32, relative to ``|x|_F^2``, for x with n columns; the casts included."""
+    return (n + 6) * UNIT32 * (1 + 1e-3) + 1e-30 * n
+
+
+def _flat(
+    left: tuple[np.ndarray, float, float],
+    right: tuple[np.ndarray, float],
+    gram: Gram32,
+    size: tuple[float, float],
+    peaks: tuple[float, float],
+) -> float:
+    """Rule F1 for ``A F`` (m, p), B (p, d) and C, each with its Frobenius error; float32 products, their errors added.
+
+    H, the Hadamard product, is built in column blocks down to the diagonal block, which counts half: ``A F H F A^T`` is
+    ``A F U F A^T`` plus its transpose. A F comes with an l2 norm, C as its Gram, Frobenius norm and error; ``peaks``
+    are the largest row norms of B and C.
+    """
+    (a, ea, top), (b, eb), (fc, ec) = left, right, size
     ea += 2.0**-52 * float(frobenius_up(a))
-    (b32, fb), (c32, fc) = unit32(b), unit32(c)
-    if fb == 0.0 or fc == 0.0:
+    (a32, fa), (b32, fb) = unit32(a), unit32(b)
+    if fa == 0.0 or fb == 0.0 or fc == 0.0:
         return 0.0
-    unit = (c.shape[1] + 6) * 2.0**-24 * (1 + 1e-3) + 1e-30 * b.size  # float32, casts included
-    g1, g2 = b32 @ b32.T, c32 @ c32.T  # B B^T / fb^2 and C C^T / fc^2
-    e1, e2 = unit + 2 * eb / fb + (eb / fb) ** 2, unit + 2 * ec / fc + (ec / fc) ** 2
-    m1, m2 = (
-        float(np.diag(g1).max()) + 2 * e1,
-        float(np.diag(g2).max()) + 2 * e2,
-    )  # semidefinite: largest on the diagonal
-    h = np.multiply(g1, g2, out=g1)
-    fh = float(np.sqrt(np.einsum("ij,ij->i", h, h).sum(dtype=np.float64))) * (1 + 1e-3)
-    eh = e1 * m2 + e2 * m1 + 2.0**-23 * fh
-    size = _norm(a, ea)
-    a32, fa = unit32(a)
-    z32, fz = unit32(pieces32(a32, h))  # A F H / fa, to within ERROR32 fh
-    r = pieces32(z32, a32.T) * (fz * fa * fa)
-    err = ERROR32 * (fz + fh) * fa**2 + size**2 * eh + (fh + eh) * (2 * size * ea + ea**2)
-    sym = Stack((0.5 * (r + r.T))[None], np.array([float(inflate(err, 16))]))
-    return float(inflate(fb * fc * np.sqrt(psd_max(sym)[0]), 8))
+    width, squares, z = len(b), 0.0, np.empty(a.shape, dtype=np.float32)
+    for start in range(0, width, BLOCK):
+        stop = min(width, start + BLOCK)
+        h = gram.block(stop, start)
+        h *= b32[:stop] @ b32[start:stop].T
+        squares += float(np.einsum("ij,ij->i", h, h).sum(dtype=np.float64))
+        h[start:] *= 0.5
+        z[:, start:stop] = pieces32(a32[:, :stop], h)
+    fu = float(np.sqrt(squares)) * (1 + 1e-3)
+    fh = float(np.sqrt(2.0)) * fu
+    fz = float(np.sqrt(np.einsum("ij,ij->i", z, z).sum(dtype=np.float64))) * (1 + 1e-3)
+    e1 = _unit(b.shape[1]) + 2 * eb / fb + (eb / fb) ** 2
+    e2 = gram.error + 2 * ec / fc + (ec / fc) ** 2
+    # the entries of a semidefinite matrix are largest on its diagonal
+    m1, m2 = ((peak / f) ** 2 * (1 + 1e-9) for peak, f in zip(peaks, (fb, fc), strict=True))
+    eh = e1 * (m2 + 2 * e2) + e2 * (m1 + 2 * e1) + 2 * UNIT32 * fh
+    half = pieces32(z, a32.T)
+    r = (half + half.T) * (fa * fa)
+    err = 2 * (ERROR32 + UNIT32) * (fz + fu) * fa**2 + eh * top**2 + (fh + eh) * (2 * top * ea + ea**2)
+    return float(inflate(fb * fc * np.sqrt(psd_max(Stack(r[None], np.array([float(inflate(err, 16))])))[0]), 8))
 
 
-__all__ = ["Bent", "bend"]
+__all__ = ["Bent", "Right", "bend"]

@@ -8,8 +8,9 @@ from lipop.core.enclosure import Stack, frobenius_up
 from lipop.core.parallel import cores, each
 from lipop.core.rounding import inflate
 
-_PIECE = 512
-ERROR32 = 520 * 2.0**-24  # gamma_515 of float32: a piece's products and sums, the casts of both factors
+_PIECE = 384
+UNIT32 = 2.0**-24
+ERROR32 = 392 * UNIT32
 SLACK = 1e-2  # relative slack of norms that only enter second-order or small terms
 
 
@@ -18,14 +19,10 @@ def psd_max(g: Stack, rtol: float = SLACK) -> np.ndarray:
     from lipop_kernels import psd_max_batched
 
     count = len(g.mid)
-    parts = [slice(0, count)]
-    if g.shape[-1] > 64 and count >= 8:  # large matrices are certified one by one: share them out
-        step = -(-count // cores())
-        parts = [slice(k, min(count, k + step)) for k in range(0, count, step)]
+    step = max(8, -(-count // cores()))
+    parts = [slice(k, min(count, k + step)) for k in range(0, count, step)]
     found = each(lambda p: psd_max_batched(np.ascontiguousarray(g.mid[p]), g.err[p], rtol=rtol), parts)
     return np.maximum(np.concatenate(found), 0.0)
-
-    return np.maximum(np.asarray(psd_max_batched(np.ascontiguousarray(g.mid), g.err, rtol=rtol)), 0.0)
 
 
 def unit32(a: np.ndarray) -> tuple[np.ndarray, float]:
@@ -43,6 +40,12 @@ def product32(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
     (x, fa), (y, fb) = unit32(a), unit32(b)
     out = pieces32(x, y)
     return out * (fa * fb), fa * fb * (ERROR32 + 1e-30 * out.size)
+
+
+def gram32(a: np.ndarray) -> tuple[np.ndarray, float]:
+    """``a a^T`` by :func:`product32`, symmetric pieces at half the work."""
+    x, size = unit32(a)
+    return pieces32(x, x.T) * size**2, size**2 * (ERROR32 + 1e-30 * len(a) ** 2)
 
 
 def product32_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
@@ -70,7 +73,7 @@ def norms(m: Stack, rtol: float = SLACK) -> np.ndarray:
     if rtol < SLACK or small.shape[-2] <= 64:
         gram = Stack(small.mid, np.zeros_like(m.err)).gram()
     else:
-        both = each(lambda x: product32(x, x.T), small.mid)
+        both = each(gram32, small.mid)
         gram = Stack(np.stack([g for g, _ in both]), np.array([e for _, e in both]))
     return inflate(np.sqrt(psd_max(gram, rtol)) + m.err, 4)
 
@@ -107,7 +110,7 @@ def scaled_norms(m: Stack, right: np.ndarray) -> np.ndarray:
 
     def one(t: int) -> tuple[np.ndarray, float, float]:
         x = a * right[t]
-        g, eg = product32(x, x.T)
+        g, eg = gram32(x)
         return g, eg, err * float(right[t].max()) + 2.0**-52 * float(frobenius_up(x))
 
     parts = each(one, range(len(right)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from lipop.core.enclosure import Enclosed, Stack, frobenius_up
 from lipop.core.linearization import LinearOperator
-from lipop.core.parallel import matmul
+from lipop.core.parallel import each
 from lipop.core.rounding import UNIT, gamma, inflate
 from lipop.operators.activation_rules import enclose_curvature, enclose_slope, slope_range, third_sup
 from lipop.operators.token_factor import RankOne, TokenFactor, row_errors
@@ -80,7 +80,7 @@ def activation_factor(
         fu, fd = float(frobenius_up(wu)), float(frobenius_up(wd))
         nu, nd = spectral_norm_upper(wu, rtol=1e-2), spectral_norm_upper(wd, rtol=1e-2)
         slip = slope.radius.max(axis=1) * fd * nu + gamma(width + 4) * fastest * fu * fd
-        M = Stack(matmul(wd * s[:, None, :], wu[None]), inflate(slip, 8))
+        M = Stack(np.stack(each(lambda row: (wd * row) @ wu, s)), inflate(slip, 8))
         apply, adjoint = (lambda v: v @ wu.T), (lambda u: u @ wu)
         size = fu * fd * fastest * (1 + 1e-12)
         top = nd * fastest * nu * (1 + 1e-12)

@@ -17,7 +17,7 @@ from lipop.core.region import Ball, TokenBall
 from lipop.operators.block import PostNormBlock
 from lipop.operators.chain import ChainPart, chain_of
 from lipop.operators.chain_tail import tail_operator
-from lipop.operators.curvature import bend
+from lipop.operators.curvature import Right, bend
 from lipop.operators.token_norms import norms, product32, quadratic, scaled_norms
 
 
@@ -214,7 +214,7 @@ def test_rule_f1_is_above_every_direction_and_near_the_best(scale):
     ck, q = scale * rng.standard_normal((2, 30, 8)), rng.standard_normal((2, 8, 20))
     f2, top = rng.standard_normal((2, 30)), rng.standard_normal((2, 6, 30))
     gram = Stack(q @ q.swapaxes(1, 2), np.full(2, 1e-12))
-    bent = bend(lambda i: top[i], np.zeros(2), lambda i: ck[i], np.zeros(2), gram, f2)
+    bent = bend(lambda i: top[i], np.zeros(2), Right(lambda i: ck[i], np.zeros(2)), gram, f2)
     for t in range(2):
         B = ck[t] @ q[t]
         rows = np.linalg.norm(B, axis=1)
