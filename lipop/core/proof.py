@@ -15,7 +15,7 @@ from lipop.core.bound import LOWER, QUANTITIES, UPPER, Bound, Claim, Evidence, S
 from lipop.core.digest import array_digest, digest
 from lipop.core.region import Region, from_description
 from lipop.core.rounding import grid_down, grid_up, on_grid
-from lipop.core.rule import RULES, evaluate, leaf_evidence, unknown
+from lipop.core.rule import RULES, evaluate, find_rule, leaf_evidence, unknown
 from lipop.errors import LipopError, MissingData, ProofError, RegionError
 
 
@@ -168,7 +168,7 @@ def check(bound: Bound, source: Source | None = None, *, redo: bool = True) -> N
 def check_node(b: Bound) -> None:
     """Rule known, claims met, evidence inherited, value the bit-equal re-evaluation (formula) or on the grid (leaf)."""
     where = f"node {b.id[:12]} ({b.rule})"
-    spec = RULES.get(b.rule)
+    spec = find_rule(b.rule)
     if spec is None:
         raise ProofError(f"{where}: there is no such rule")
     if b.claim.quantity not in QUANTITIES or b.claim.side not in (UPPER, LOWER):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from lipop.core import formula
@@ -62,6 +63,15 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
+_HOMES = ("lipop.operators", "lipop.certify")  # what registers rules outside the core
+
+
+def find_rule(name: str) -> Rule | None:
+    """The rule of that name; the modules that register rules are loaded if it is not there yet."""
+    if name not in RULES:
+        for home in _HOMES:
+            import_module(home)
+    return RULES.get(name)
 
 
 def rule(name: str, *, reference: str, accepts: Accepts) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -145,7 +145,9 @@ def bend(a: Matrices, a_err: np.ndarray, c: Right, gram: Stack, curvature: np.nd
         out.top[i] = _norm(ai * right, ea * float(right.max()))
         peaks = float(rows_b.max()), float(rows_c.max())
         left = ai * f2, ea * float(np.abs(f2).max()), float(inflate(out.top[i] * (np.abs(f2) / right).max(), 4))
-        out.flat[i] = _flat(left, (b, slip_b), Gram32.of(ci) if c.gram is None else c.gram(i, size_c), (size_c, ec), peaks)
+        out.flat[i] = _flat(
+            left, (b, slip_b), Gram32.of(ci) if c.gram is None else c.gram(i, size_c), (size_c, ec), peaks
+        )
 
     each(one, range(tokens))
     return out

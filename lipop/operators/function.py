@@ -15,7 +15,7 @@ from lipop.core.digest import digest, hexed
 from lipop.core.linearization import LinearOperator
 from lipop.core.operator import Operator
 from lipop.core.region import Region
-from lipop.core.rule import RULES, derive, leaf
+from lipop.core.rule import derive, find_rule, leaf
 from lipop.core.space import Space
 from lipop.errors import DomainError, ShapeError
 
@@ -92,7 +92,7 @@ class FunctionOperator(Operator):
             raise DomainError(f"{name}: give both jvp and vjp, or neither")
         if lip is not None and not (math.isfinite(lip) and lip >= 0):
             raise DomainError(f"{name}: a stated Lipschitz constant must be finite and >= 0, found {lip!r}")
-        if rule is not None and (lip is not None or rule not in RULES):
+        if rule is not None and (lip is not None or find_rule(rule) is None):
             raise DomainError(f"{name}: give a registered rule and no lip beside it, found rule={rule!r}, lip={lip!r}")
         values = (
             domain,

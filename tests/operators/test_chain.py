@@ -17,7 +17,7 @@ from lipop.core.region import Ball, TokenBall
 from lipop.operators.block import PostNormBlock
 from lipop.operators.chain import ChainPart, chain_of
 from lipop.operators.chain_tail import tail_operator
-from lipop.operators.curvature import Right, bend
+from lipop.operators.curvature import Gram32, Right, bend
 from lipop.operators.token_norms import norms, product32, quadratic, scaled_norms
 
 
@@ -242,6 +242,19 @@ def test_rank_one_forms_equal_the_matrices():
     for t in range(4):
         assert np.allclose(factor.rank_one.under(left)(t), left @ factor.M.mid[t], atol=1e-12)
         assert np.allclose(factor.rank_one.over(right)(t), factor.M.mid[t] @ right, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_float32_grams_of_rank_one_forms_stay_within_their_error(scale):
+    block, x = random_block(7)
+    left = scale * np.random.default_rng(0).standard_normal((30, 8))
+    right = Right.rank_one(block.factors[2].token_factor(Enclosed.exact(x)).rank_one, left, np.zeros(4))
+    for t in range(4):
+        c = right.at(t)
+        size = 1.1 * np.linalg.norm(c)
+        for gram, unit in ((right.gram(t, size), size), (Gram32.of(c), np.linalg.norm(c))):
+            exact = (c @ c.T)[:, 10:] / unit**2
+            assert np.linalg.norm(gram.block(30, 10) - exact) <= gram.error < 1e-4
 
 
 def test_enclosed_inputs_are_covered_by_the_factors():
