@@ -16,29 +16,100 @@ if TYPE_CHECKING:
     from lipop.core.region import Ball, Box, Cloud, Everywhere, Region, Shell, TokenBall
     from lipop.core.space import Space
     from lipop.models import Model, load
-    from lipop.operators import *  # noqa: F403
+    from lipop.operators import (
+        MLP,
+        Activation,
+        Affine,
+        Attention,
+        Diagonal,
+        Embedding,
+        FunctionOperator,
+        GatedMLP,
+        LayerNorm,
+        Linear,
+        LinearProduct,
+        LowRank,
+        RMSNorm,
+        Rotary,
+        RotaryTable,
+        Simplex,
+        Softmax,
+        elu,
+        gelu,
+        hardswish,
+        leaky_relu,
+        mish,
+        quick_gelu,
+        relu,
+        sigmoid,
+        silu,
+        softplus,
+        squared_relu,
+        tanh,
+    )
 
 __version__ = "0.1.0"
-_HOMES = {
-    "lipop.certify.portfolio": ("lip",),
-    "lipop.core.algebra": ("Identity", "NormChange", "relax", "residual"),
-    "lipop.core.bound": ("Bound", "Bracket", "Claim", "Evidence"),
-    "lipop.core.operator": ("Operator",),
-    "lipop.core.region": ("Ball", "Box", "Cloud", "Everywhere", "Region", "Shell", "TokenBall"),
-    "lipop.core.space": ("Space",),
-}
-_MODELS = ("Model", "load")
-_OPERATORS = (
-    *("Activation", "Affine", "Attention", "Diagonal", "Embedding", "FunctionOperator", "GatedMLP", "LayerNorm"),
-    *("Linear", "LinearProduct", "LowRank", "MLP", "RMSNorm", "Rotary", "RotaryTable", "Simplex", "Softmax"),
-    *("elu", "gelu", "hardswish", "leaky_relu", "mish", "quick_gelu", "relu", "sigmoid", "silu", "softplus"),
-    *("squared_relu", "tanh"),
+_HOMES = (
+    "lipop.certify.portfolio",
+    "lipop.core.algebra",
+    "lipop.core.bound",
+    "lipop.core.operator",
+    "lipop.core.region",
+    "lipop.core.space",
+    "lipop.operators",
 )
+_MODELS = ("Model", "load")
 _PARTS = ("certify", "cli", "core", "errors", "models", "operators", "report", "testing")
-__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
-    *(name for names in _HOMES.values() for name in names),
-    *_MODELS,
-    *_OPERATORS,
+__all__ = [
+    "Activation",
+    "Affine",
+    "Attention",
+    "Ball",
+    "Bound",
+    "Box",
+    "Bracket",
+    "Claim",
+    "Cloud",
+    "Diagonal",
+    "Embedding",
+    "Everywhere",
+    "Evidence",
+    "FunctionOperator",
+    "GatedMLP",
+    "Identity",
+    "LayerNorm",
+    "Linear",
+    "LinearProduct",
+    "LowRank",
+    "MLP",
+    "Model",
+    "NormChange",
+    "Operator",
+    "RMSNorm",
+    "Region",
+    "Rotary",
+    "RotaryTable",
+    "Shell",
+    "Simplex",
+    "Softmax",
+    "Space",
+    "TokenBall",
+    "elu",
+    "gelu",
+    "hardswish",
+    "leaky_relu",
+    "lip",
+    "load",
+    "mish",
+    "quick_gelu",
+    "relax",
+    "relu",
+    "residual",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "squared_relu",
+    "tanh",
 ]
 
 
@@ -49,12 +120,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'lipop' has no attribute {name!r}")
     if name in _MODELS:
         return getattr(import_module("lipop.models"), name)
-    operators = import_module("lipop.operators")
-    found: dict[str, Any] = {key: getattr(operators, key) for key in _OPERATORS}
-    for home, names in _HOMES.items():
-        found |= {key: getattr(import_module(home), key) for key in names}
-    globals().update(found)
-    return found[name]
+    for home in map(import_module, _HOMES):
+        globals().update({key: vars(home)[key] for key in __all__ if key in vars(home)})
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -37,8 +37,9 @@ _worker = threading.local()  # .busy: this thread works for a call of each alrea
 
 
 def each(f: Callable[[A], B], items: Iterable[A]) -> list[B]:
-    """``[f(x) for x in items]`` on all cores, BLAS on one thread for each item; the order is kept. Nested calls run in their
-    caller's thread.
+    """``[f(x) for x in items]`` on all cores, BLAS on one thread for each item; the order is kept.
+
+    Nested calls run in their caller's thread.
 
     >>> each(lambda n: n * n, range(4))
     [0, 1, 4, 9]

@@ -34,7 +34,8 @@ def row_gram(f: AttentionFactors, identity: bool = True) -> Stack:
     DomainError
         With rotary positions, where ``a_ij`` depends on j as well.
     """
-    if f.a is None:
+    directions = f.a
+    if directions is None:
         raise DomainError("row Grams are not available with rotary positions")
     heads, tokens, dk = f.q.shape
     d, n = f.Wq.shape[-1], heads * dk
@@ -44,7 +45,7 @@ def row_gram(f: AttentionFactors, identity: bool = True) -> Stack:
     gram = np.empty((tokens, d, d))
 
     def one(i: int) -> None:
-        p, a = f.p.mid[:, i], f.a.mid[:, i]
+        p, a = f.p.mid[:, i], directions.mid[:, i]
         w = f.v.mid - f.o.mid[:, i, None]
         pw = p[:, :, None] * w
         stacked = pw.transpose(1, 0, 2).reshape(tokens, n)
