@@ -18,7 +18,7 @@ from lipop.core.proof import nodes
 from lipop.core.region import Ball, Region, Shell
 from lipop.core.rule import derive, unknown
 from lipop.core.space import norm
-from lipop.operators.block import PostNormBlock
+from lipop.operators.block import Block
 
 RADII = (1e-6, 1e-5, 1e-4, 1e-3)
 
@@ -76,7 +76,7 @@ class BlockAnalysis:
 
 
 def analyze_block(
-    block: PostNormBlock,
+    block: Block,
     x: np.ndarray,
     radii: Sequence[float] = RADII,
     *,
@@ -88,7 +88,7 @@ def analyze_block(
 
     Parameters
     ----------
-    block : PostNormBlock
+    block : Block
     x : (T, d) float64 array
         The block's input.
     radii : sequence of float

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lipop.core.proof import Source
 
 UPPER, LOWER = "upper", "lower"
-QUANTITIES = ("lip", "dahlquist", "expansion", "smoothness", "op_norm", "deviation", "distance", "image")
+QUANTITIES = ("lip", "dahlquist", "expansion", "smoothness", "op_norm", "deviation", "distance", "image", "token_norm")
 
 
 class Subject(Protocol):

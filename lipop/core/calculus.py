@@ -9,15 +9,25 @@ from typing import Any
 from lipop.core import formula
 from lipop.core.bound import LOWER, UPPER, Bound, Claim
 from lipop.core.digest import array_digest
-from lipop.core.region import Ball, Everywhere, TokenBall
+from lipop.core.region import Ball, Everywhere, Shell, TokenBall
 from lipop.core.rule import Accepts, covers, norms_of, parts_digest, rule, same_operator, universal
 
 # ---- composition ---------------------------------------------------------------------------------------------------
 
 
 def _locates(image: Bound, inner: Claim, outer: Claim) -> bool:
-    """Whether an image premise shows that the inner factor maps its region into the outer claim's ball."""
+    """Whether an image premise shows that the inner factor maps its region into the outer claim's."""
     region = outer.region
+    if image.claim.quantity == "token_norm":
+        return (
+            image.claim.operator == inner.operator
+            and image.claim.side == UPPER
+            and covers(image.claim, inner.region)
+            and isinstance(region, Shell)
+            and region.inner == 0
+            and region.outer >= image.value
+            and region.tokens in (None, getattr(inner.region, "tokens", None))
+        )
     return (
         image.claim.operator == inner.operator
         and image.claim.side == UPPER
@@ -37,7 +47,7 @@ def _compose_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[
     if (
         not lips
         or any(b.claim.quantity != claim.quantity for b in lips)
-        or any(b.claim.quantity != "image" for b in images)
+        or any(b.claim.quantity not in ("image", "token_norm") for b in images)
     ):
         return "premises are the factors' constants, innermost first, then the images between them"
     if any(b.claim.side != claim.side for b in lips):

@@ -14,7 +14,7 @@ from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import Deviation, Linearization, LinearOperator
 from lipop.core.norms import derivative_norm
 from lipop.core.operator import Operator
-from lipop.core.region import Ball, Everywhere, Region, TokenBall, as_ball
+from lipop.core.region import Ball, Everywhere, Region, Shell, TokenBall, as_ball
 from lipop.core.rule import derive, leaf, parts_digest, unknown
 from lipop.core.space import Space
 from lipop.errors import NormMismatch, ShapeError
@@ -140,9 +140,14 @@ class Composition(Combined):
 
 
 def _locate(op: Operator, region: Region, images: list[Bound]) -> Region:
-    """The image of a region as a ball, its proof appended; the whole space where no proof is at hand."""
-    if isinstance(region, Everywhere):
-        return region
+    """The image of a region as a ball (of every token, where the region is no ball), its proof appended; the whole
+    space where no proof is at hand."""
+    if isinstance(region, Everywhere | Shell):
+        size = op.token_norm(region)
+        if not size.known:
+            return Everywhere()
+        images.append(size)
+        return Shell(0.0, size.value, region.tokens if isinstance(region, Shell) else None)
     located = op.image_bound(region)
     if located is None or not math.isfinite(located[0].value):
         return Everywhere()

@@ -176,6 +176,13 @@ IMAGE_OWN = leaf_rule(
     quantity="image",
     side=UPPER,
 )
+TOKEN_NORM_OWN = leaf_rule(
+    "token_norm.own@1",
+    reference="every token of T(x), x in the region, has at most this l2 norm; see the operator's docstring",
+    grid=30,
+    quantity="token_norm",
+    side=UPPER,
+)
 FORWARD = leaf_rule(
     "distance.forward@1",
     reference="|T(c) - c'| for the computed value c', by a rigorous enclosure of the forward pass",

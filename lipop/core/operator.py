@@ -91,6 +91,10 @@ class Operator:
         """Upper bound of the Lipschitz constant of the derivative (l2)."""
         return None
 
+    def _token_norm(self, on: Region) -> float | None:
+        """Upper bound of the l2 norms of the tokens of T(x)."""
+        return None
+
     # ---- the questions ----
 
     def linearize(self, ball: Ball | TokenBall) -> Linearization:
@@ -146,6 +150,16 @@ class Operator:
         if raw is not None and raw > 0:
             return leaf(rules.EXPANSION_OWN, claim, raw, self)
         return derive("expansion.trivial@1", claim)
+
+    def token_norm(self, on: Region | None = None) -> Bound:
+        """An upper bound of the l2 norms of the tokens of T(x), x in the region (normalisation layers have one
+        everywhere)."""
+        on = self._region(on)
+        claim = self.claim("token_norm", on)
+        raw = self._token_norm(on)
+        if raw is None or not math.isfinite(raw):
+            return unknown(claim, f"the values of {type(self).__name__} on {on!r} have no bound here")
+        return leaf(rules.TOKEN_NORM_OWN, claim, raw, self)
 
     def smoothness(self, on: Region | None = None) -> Bound:
         """An upper bound of the Lipschitz constant of the derivative (infinite with a reason where it is not
@@ -216,6 +230,8 @@ class Operator:
             return _value(self._expansion(region), LOWER)
         if rule == rules.SMOOTHNESS_OWN:
             return _value(self._smoothness(region))
+        if rule == rules.TOKEN_NORM_OWN:
+            return _value(self._token_norm(region))
         if rule == rules.DEVIATION_OWN and isinstance(region, Ball | TokenBall):
             return _value(self._deviation(region))
         if rule == rules.IMAGE_OWN and isinstance(region, Ball | TokenBall):

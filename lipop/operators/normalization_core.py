@@ -233,6 +233,15 @@ class Normalization(Operator):
         inner = span.inner if span.convex else np.zeros(1)
         return float(inflate(self.gain * self._curvature(inner), 2).max())
 
+    def _token_norm(self, on: Region) -> float | None:
+        """``|G P| sqrt(d) + |b|``, since ``|P x| < sqrt(d) s``; with ``|P x| <= R``, ``|G P| R / s(R) + |b|``."""
+        span = self._span(on)
+        top = math.inf if span is None else float(span.outer.max())
+        share = 1.0 if not top < _FAR else top / math.sqrt(top * top + self.width * self.eps)
+        b = self._offset()
+        offset = 0.0 if b is None else Enclosed.exact(np.asarray(b, dtype=np.float64)[None]).norm_up()[0]
+        return float(inflate(self.gain * math.sqrt(self.width) * min(1.0, share * (1 + 1e-15)) + offset, 12))
+
     # ---- the view for the chain rules ----
 
     @property

@@ -55,22 +55,83 @@ def tiny_bert(
         model = BertModel(config)
     config.architectures = ["BertModel"]
     config.dtype = dtype
-    random = torch.Generator().manual_seed(seed)
-    state = {}
+    state = random_state(model, seed, dtype, prefix)
+    return write_checkpoint(tmp_path, config, state, shards)
+
+
+def tiny_llama(
+    tmp_path: Path,
+    *,
+    head: bool = True,
+    dtype: str = "float32",
+    layers: int = 2,
+    hidden: int = 16,
+    heads: int = 4,
+    groups: int = 2,
+    intermediate: int = 24,
+    vocab: int = 60,
+    tied: bool = False,
+    bias: bool = False,
+    seed: int = 0,
+    max_positions: int = 32,
+    shards: int = 1,
+    **more: Any,
+) -> Path:
+    """Write a Llama checkpoint with its tokenizer into a folder, and return the folder.
+
+    `head`: saved from the model with a head, so that names begin with ``model.``; the head's own tensor is left out if
+    `tied`. Further keywords go into the config.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
+
+    config = LlamaConfig(
+        vocab_size=vocab,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        intermediate_size=intermediate,
+        max_position_embeddings=max_positions,
+        tie_word_embeddings=tied,
+        attention_bias=bias,
+        **more,
+    )
+    kind = LlamaForCausalLM if head else LlamaModel
+    with torch.device("meta"):
+        model = kind(config)
+    config.architectures = [kind.__name__]
+    config.dtype = dtype
+    state = random_state(model, seed, dtype)
+    if tied:
+        state.pop("lm_head.weight", None)
+    return write_checkpoint(tmp_path, config, state, shards)
+
+
+def random_state(model: Any, seed: int, dtype: str, prefix: str = "") -> dict[str, Any]:
+    """Random values for every parameter of a model, see :func:`tiny_bert`."""
+    import torch
+
+    random, state = torch.Generator().manual_seed(seed), {}
     for name, p in sorted(model.named_parameters()):
         noise = torch.randn(p.shape, generator=random, dtype=torch.float64)
-        if "LayerNorm" in name or p.ndim == 1:
-            value = 0.2 * noise + (1.0 if name.endswith("LayerNorm.weight") else 0.0)
-        elif "embeddings" in name:
+        if p.ndim == 1:
+            value = 0.2 * noise + (1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0)
+        elif "embed" in name:
             value = noise
         else:
             value = noise / p.shape[1] ** 0.5
         state[prefix + name] = value.to(getattr(torch, dtype)).contiguous()
+    return state
+
+
+def write_checkpoint(tmp_path: Path, config: Any, state: dict[str, Any], shards: int) -> Path:
+    """Config, weights and tokenizer in a folder, which is returned."""
     folder = Path(tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(folder)
     write_weights(folder, state, shards)
-    write_tokenizer(folder, vocab)
+    write_tokenizer(folder, config.vocab_size)
     return folder
 
 

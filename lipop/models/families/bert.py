@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lipop.errors import CheckpointError, UnsupportedConfig
+from lipop.errors import UnsupportedConfig
 from lipop.models.checkpoint import Checkpoint
 from lipop.models.config import INERT, Field, take
+from lipop.models.families.names import check_names
 from lipop.models.model import Blocks, Model
 from lipop.operators.attention import Attention
 from lipop.operators.block import PostNormBlock
@@ -126,14 +127,4 @@ def _refuse_unread(checkpoint: Checkpoint, prefix: str, layers: int) -> None:
     used = {f"{prefix}{LAYER.format(i=i)}{p}.{t}" for i in range(layers) for p in parts for t in ("weight", "bias")}
     used |= {f"{prefix}embeddings.{n}_embeddings.weight" for n in ("word", "position", "token_type")}
     used |= {f"{prefix}embeddings.LayerNorm.{t}" for t in ("weight", "bias")}
-    heads = tuple(prefix + h for h in HEADS) + HEADS
-    missing = sorted(used - set(checkpoint.names))
-    if missing:
-        raise CheckpointError(f"{checkpoint.path}: tensor {missing[0]!r} is missing ({len(missing)} in all)")
-    from fnmatch import fnmatchcase
-
-    stray = [n for n in checkpoint.names if n not in used and not any(fnmatchcase(n, h) for h in heads)]
-    if stray:
-        raise CheckpointError(
-            f"{checkpoint.path}: tensor {stray[0]!r} is not part of a BERT encoder ({len(stray)} such in all)"
-        )
+    check_names(checkpoint, used, tuple(prefix + h for h in HEADS) + HEADS, "BERT encoder")
