@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -19,7 +20,17 @@ from typing import Annotated, Any
 
 import typer
 
-from lipop.errors import CheckpointError, DomainError, LipopError, MissingData, ProofError, ReportError, TokenError
+from lipop.errors import (
+    CheckpointError,
+    DomainError,
+    LipopError,
+    MissingData,
+    NotAReport,
+    ProofError,
+    ReportError,
+    TokenError,
+)
+from lipop.report.plain import printable
 
 QUIET_BLAS = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
 """Idle BLAS threads spin after every call and starve Numba's; these settings, read when NumPy is loaded, stop that."""
@@ -54,6 +65,7 @@ RadiusOption = Annotated[
 BlocksOption = Annotated[str | None, typer.Option("--blocks", help="a:b, the blocks a, ..., b - 1 [all]")]
 EffortOption = Annotated[Effort, typer.Option("--effort")]
 SeedOption = Annotated[int, typer.Option("--seed", help="of random trials")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="compute again what an earlier run in the folder finished")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="print errors only")]
 
@@ -86,11 +98,12 @@ def analyze(
     tokens: Annotated[int | None, typer.Option("--tokens", min=1, help="use the first N tokens only")] = None,
     effort: EffortOption = Effort.quick,
     seed: SeedOption = 0,
+    fresh: FreshOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Bracket every block of a model at the activations of a text."""
-    _analyze(model, _read_text(text), out, radius, blocks, tokens, effort, seed, as_json, quiet)
+    _analyze(model, _read_text(text), out, radius, blocks, tokens, effort, seed, fresh, as_json, quiet)
 
 
 @app.command()
@@ -101,12 +114,13 @@ def demo(
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="use the first N tokens only")] = 64,
     effort: EffortOption = Effort.quick,
     seed: SeedOption = 0,
+    fresh: FreshOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Analyse the small sentence encoder that `make setup` installs, on a text that comes with lipop."""
     text = importlib.resources.files("lipop").joinpath("data", "demo.txt").read_text(encoding="utf-8")
-    _analyze(_demo_model(), text, out, radius, blocks, tokens, effort, seed, as_json, quiet)
+    _analyze(_demo_model(), text, out, radius, blocks, tokens, effort, seed, fresh, as_json, quiet)
 
 
 @app.command()
@@ -128,6 +142,8 @@ def verify(
     words = None if text is None else _read_text(text)
     try:
         result = check(report, loaded, fast=fast, text=words)
+    except NotAReport:
+        raise
     except (ReportError, ProofError, MissingData) as e:
         if as_json and not quiet:
             typer.echo(json.dumps({"ok": False, "error": str(e)}))
@@ -136,7 +152,7 @@ def verify(
     if as_json and not quiet:
         typer.echo(json.dumps({"ok": True, **dataclasses.asdict(result)}))
     elif not quiet:
-        typer.echo(f"{report}: {result}")
+        typer.echo(f"{printable(str(report))}: {result}")
 
 
 @app.command()
@@ -171,6 +187,7 @@ def _analyze(
     tokens: int | None,
     effort: Effort,
     seed: int,
+    fresh: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -179,10 +196,13 @@ def _analyze(
     from lipop import models
     from lipop.report.document import RADII
     from lipop.report.document import analyze as run
+    from lipop.report.files import sweep
     from lipop.report.terminal import blocks_table
+    from lipop.runs import Store
 
     model: Any = models.load(path)  # its blocks are those of the report's protocol
     chosen = _blocks(blocks, len(model.blocks))
+    ids = model.tokens(text)[:tokens]
     report = out / "report.json"
     progress = Console(stderr=True, quiet=quiet)
 
@@ -192,11 +212,16 @@ def _analyze(
     def after(i: int, entry: dict[str, Any]) -> None:
         progress.print(f"block {i} done in {entry['seconds']:.1f} s", style="dim", highlight=False)
 
+    def found(i: int, entry: dict[str, Any]) -> None:
+        where = printable(str(out))
+        progress.print(f"block {i} taken from an earlier run in {where}", style="dim", highlight=False, markup=False)
+
     try:
-        with progress.status("reading the text") as status:
+        with Store.open(out, fresh=fresh) as store, progress.status("reading the text") as status:
+            sweep(report)
             data = run(
                 model,
-                model.tokens(text)[:tokens],
+                ids,
                 report=report,
                 radii=RADII if not radius else tuple(radius),
                 effort=effort.value,
@@ -204,17 +229,20 @@ def _analyze(
                 blocks=chosen,
                 command=("lipop", *sys.argv[1:]),
                 text=text,
+                store=store,
                 before=before,
                 after=after,
+                found=found,
             )
     except KeyboardInterrupt:
-        _complain(f"interrupted; the blocks that were finished are in {report}")
+        _complain(f"interrupted; finished blocks are kept in {out}, and the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
     if as_json and not quiet:
         typer.echo(json.dumps({"report": str(report), **{k: v for k, v in data.items() if k != "proofs"}}, indent=1))
     elif not quiet:
         Console().print(blocks_table(data))
-        typer.echo(f"{report}: {len(data['proofs'])} proof nodes; check them with: lipop verify {report} {path}")
+        check = printable(f"lipop verify {shlex.quote(str(report))} {shlex.quote(str(path))}")
+        typer.echo(f"{printable(str(report))}: {len(data['proofs'])} proof nodes; check them with: {check}")
 
 
 def _read_text(path: Path) -> str:
@@ -252,8 +280,7 @@ def _demo_model() -> Path:
 
 
 def _complain(message: str) -> None:
-    line = " ".join(message.split())
-    print(f"lipop: {line}", file=sys.stderr)
+    print(f"lipop: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -52,3 +52,15 @@ class TokenError(LipopError, ValueError):
 
 class ReportError(LipopError):
     """A report is malformed or fails verification."""
+
+
+class NotAReport(ReportError):
+    """A file is no report at all."""
+
+
+class OutputError(LipopError, OSError):
+    """A folder or file cannot be written."""
+
+
+class StoreError(LipopError):
+    """A run's store is damaged or is not one, or another run holds its folder."""

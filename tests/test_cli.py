@@ -87,7 +87,11 @@ def test_analyze_writes_and_prints(toy, text, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "r=1e-03" in out
     assert "lipop verify" in out
-    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["report.arrays.npz", "report.json"]
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == [
+        "report.arrays.npz",
+        "report.json",
+        "runs.sqlite",
+    ]
 
 
 def test_analyze_json(toy, text, tmp_path, capsys):
@@ -158,9 +162,14 @@ def test_verify_fails_with_one(report, capsys):
     assert run("verify", report, "toy", "--json") == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["ok"] is False
-    report.write_text("{")
-    assert run("verify", report, "toy") == 1
-    one_line(capsys.readouterr(), "not JSON")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', "\0\1\2"])
+def test_verify_of_what_is_no_report_is_bad_input(toy, tmp_path, content, capsys):
+    path = tmp_path / "report.json"
+    path.write_text(content)
+    assert run("verify", path, "toy") == 2
+    one_line(capsys.readouterr(), "report.json", "expected a report.json")
 
 
 def test_verify_without_a_report_is_bad_input(toy, tmp_path, capsys):
@@ -194,7 +203,7 @@ def test_an_interruption(toy, text, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr("lipop.certify.analysis.analyze_block", interrupt)
     assert run("analyze", "toy", "--text", text, "--out", tmp_path, "-q") == 130
-    one_line(capsys.readouterr(), "interrupted", "report.json")
+    one_line(capsys.readouterr(), "interrupted", "the same command")
 
 
 def shell(code, **env):

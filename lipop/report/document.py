@@ -8,18 +8,21 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import lipop
-from lipop.core.bound import Bound, Bracket
-from lipop.core.digest import array_digest
-from lipop.core.proof import arrays_of, to_json
 from lipop.errors import DomainError
-from lipop.report import files, limit, numbers
-from lipop.report.protocol import Analyze, Block, BlockAnalysis, BranchAnalysis, Model
+from lipop.report import files, limit
+from lipop.report.kept import Kept
+from lipop.report.part import Part
+from lipop.report.plain import unicode
+from lipop.report.protocol import Analyze, Model
+from lipop.runs import Store
+from lipop.runs.fingerprint import LIBRARIES
 
 SCHEMA = "lipop.report/1"
 RADII = (1e-6, 1e-5, 1e-4, 1e-3)
@@ -32,13 +35,12 @@ def ids_digest(ids: np.ndarray) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of lipop and of what computes its numbers."""
-    names = ("numpy", "scipy", "numba", "python-flint")
     own = {"lipop": lipop.__version__, "python": platform.python_version()}
-    return {**own, **{n: importlib.metadata.version(n) for n in names}}
+    return {**own, **{n: importlib.metadata.version(n) for n in LIBRARIES}}
 
 
 class Report:
-    """A report under construction. Each block is turned into JSON as it is added; no operator is kept.
+    """A report under construction, part by part.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ class Report:
         self.increments: list[float | None] = []
         self.started = time.monotonic()
         self.head = {
-            "command": [str(c) for c in command],
+            "command": [unicode(str(c)) for c in command],
             "versions": versions(),
             "settings": {
                 "radii": [float(r) for r in radii],
@@ -86,7 +88,7 @@ class Report:
                 "blocks": list(self.blocks),
             },
             "model": {
-                "path": str(model.path),
+                "path": unicode(str(model.path)),
                 "family": model.family,
                 "sha256": model.digest,
                 "dtype": model.dtype,
@@ -97,31 +99,13 @@ class Report:
         if text is not None:
             self.head["input"]["text_sha256"] = hashlib.sha256(text.encode()).hexdigest()
 
-    def add(self, index: int, block: Block, x: np.ndarray, analysis: BlockAnalysis) -> dict[str, Any]:
-        """Add the analysis of block ``index`` at its input x; returns its entry."""
-        r, R, shell = analysis.shell
-        entry = {
-            "index": index,
-            "name": self.model.block_names[index],
-            "operator": block.digest,
-            "x0": self._array(x),
-            "norm": numbers.size(x),
-            "weights": [
-                {"name": name, "shape": [int(n) for n in shape], "norm": self._bracket(br)}
-                for name, shape, br in analysis.weights
-            ],
-            "jacobian": self._bracket(analysis.jacobian),
-            "ball": [
-                {"radius": float(radius), "relative": float(relative), **self._bracket(br)}
-                for radius, relative, br in analysis.balls
-            ],
-            "shell": {"r": float(r), "R": numbers.shown(R), **self._upper(shell)},
-            "residuals": self._branches(analysis.residuals),
-            "seconds": float(sum(analysis.seconds.values())),
-            "seconds_by_part": {str(k): float(v) for k, v in analysis.seconds.items()},
-        }
+    def add(self, index: int, part: Part) -> dict[str, Any]:
+        """Add block ``index``; returns its entry."""
+        entry = {"index": index, "name": self.model.block_names[index], **part.entry}
         self.entries.append(entry)
-        self.increments.append(limit.increment(block, x))
+        self.increments.append(part.increment)
+        self.proofs.update(part.proofs)
+        self.arrays.update(part.arrays)
         return entry
 
     def data(self) -> dict[str, Any]:
@@ -145,46 +129,6 @@ class Report:
         files.write(report, data, self.arrays)
         return data
 
-    # ---- parts ----
-
-    def _array(self, x: np.ndarray) -> str:
-        x = np.ascontiguousarray(x, dtype=np.float64)
-        sha = array_digest(x)
-        self.arrays[sha] = x
-        return sha
-
-    def _keep(self, *bounds: Bound) -> None:
-        self.proofs.update(to_json(*bounds))
-        self.arrays.update(arrays_of(*bounds))
-
-    def _bracket(self, br: Bracket) -> dict[str, Any]:
-        self._keep(br.lower, br.upper)
-        return numbers.bracket(br)
-
-    def _upper(self, bound: Bound) -> dict[str, Any]:
-        self._keep(bound)
-        return numbers.upper(bound)
-
-    def _answers(self, b: BranchAnalysis) -> dict[str, Any]:
-        return {
-            "dahlquist": self._bracket(b.dahlquist),
-            "lip_branch": self._bracket(b.lip_branch),
-            "lip_sum": self._bracket(b.lip_sum),
-            "lip_sum_rule": self._upper(b.lip_sum_rule),
-        }
-
-    def _branches(self, parts: Sequence[BranchAnalysis]) -> list[dict[str, Any]]:
-        """One entry a branch: its answers at the point, and those on balls."""
-        out: list[dict[str, Any]] = []
-        for b in parts:
-            if b.radius == 0:
-                head = {"name": b.name, "operator": b.operator.digest, "point": self._array(b.point)}
-                out.append({**head, "norm": numbers.size(b.point), **self._answers(b), "ball": []})
-            else:
-                ball = {"radius": float(b.radius), "relative": float(b.relative), **self._answers(b)}
-                out[-1]["ball"].append(ball)
-        return out
-
 
 def analyze(
     model: Model,
@@ -197,9 +141,11 @@ def analyze(
     blocks: tuple[int, int] | None = None,
     command: Sequence[str] = (),
     text: str | None = None,
+    store: Store | None = None,
     analyze_block: Analyze | None = None,
     before: Callable[[int], None] | None = None,
     after: Callable[[int, dict[str, Any]], None] | None = None,
+    found: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Analyse the chosen blocks of a model at the activations of the tokens, and write the report after each block.
 
@@ -211,10 +157,14 @@ def analyze(
         The ``.json`` file to write; its arrays go beside it.
     radii, effort, seed, blocks, command, text
         See :class:`Report`.
+    store : Store, optional
+        Where each block's part is kept as soon as it is there, and looked for first.
     analyze_block : callable, optional
         ``lipop.certify.analysis.analyze_block`` by default.
     before, after : callable, optional
         Called with a block's index before its analysis, and with index and entry after it.
+    found : callable, optional
+        Called with index and entry of a block that the store had.
 
     Returns
     -------
@@ -231,26 +181,45 @@ def analyze(
         raise DomainError(f"blocks {start}:{stop} hold no block, or more than the model has: 0:{len(model.blocks)}")
     if not all(0 < r < float("inf") for r in radii) or len(set(radii)) != len(radii):
         raise DomainError(f"radii must be positive, finite and different, found {list(radii)}")
-    if analyze_block is None:
-        from lipop.certify import analysis
-
-        analyze_block = analysis.analyze_block
-    ask: Any = analyze_block  # a block is whatever the protocol describes
-    activations = model.activations(model.embed(tokens=ids))
     document = Report(
         model, ids, radii=radii, effort=effort, seed=seed, blocks=(start, stop), command=command, text=text
     )
-    data: dict[str, Any] = {}
+    options = {"radii": [float(r) for r in radii], "effort": effort, "seed": int(seed)}
+    kept = Kept(store, model, ids_digest(ids), [options, _name(analyze_block)])
+    points = kept.activations(lambda: model.activations(model.embed(tokens=ids)))
+
+    def write() -> dict[str, Any]:
+        return document.data() if report is None else document.write(report)
+
+    data: dict[str, Any] | None = None  # the document, where it has been written as it stands
     for i in range(start, stop):
+        build = cache(lambda i=i: model.blocks[i])
+        part = kept.find(i, points[i], build)
+        if part is not None:
+            entry, data = document.add(i, part), None
+            if found is not None:
+                found(i, entry)
+            continue
         if before is not None:
             before(i)
-        x = np.ascontiguousarray(activations[i], dtype=np.float64)
-        block = model.blocks[i]
-        entry = document.add(i, block, x, ask(block, x, radii=list(radii), effort=effort, seed=seed))
-        data = document.data() if report is None else document.write(report)
+        if data is None and document.entries:
+            write()
+        part = Part.of(build(), points[i], _analysis(analyze_block)(build(), points[i], **options))
+        kept.keep(points[i], part)
+        entry, data = document.add(i, part), write()
         if after is not None:
             after(i, entry)
-    return data
+    return data or write()
+
+
+def _analysis(given: Analyze | None) -> Any:  # a block is whatever the protocol describes
+    from lipop.certify import analysis
+
+    return given or analysis.analyze_block
+
+
+def _name(given: Analyze | None) -> str:
+    return "" if given is None else f"{given.__module__}.{getattr(given, '__qualname__', given)}"
 
 
 __all__ = ["RADII", "SCHEMA", "Report", "analyze", "ids_digest", "versions"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.resources
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lipop.core.digest import array_digest, digest
-from lipop.errors import CheckpointError, ReportError
+from lipop.errors import CheckpointError, NotAReport, OutputError, ReportError
 from lipop.models.strict_json import strict_loads
 
 VOLATILE = ("created", "digest", "seconds", "seconds_by_part")
@@ -44,23 +46,43 @@ def _stable(value: Any) -> Any:
 
 def write(report: Path, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write both files under temporary names and rename them, arrays first: a reader never sees half a file."""
-    report.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(data, indent=1, allow_nan=False) + "\n"
     replace(arrays_path(report), lambda f: np.savez(f, **{k: arrays[k] for k in sorted(arrays)}))  # pyright: ignore[reportArgumentType]  # names are digests
     replace(report, lambda f: f.write(text.encode()))
 
 
 def replace(path: Path, fill: Callable[[BinaryIO], Any]) -> None:
-    """Fill a temporary file beside ``path`` and rename it; on any failure ``path`` stays as it was."""
+    """Fill a temporary file beside ``path``, in a folder made if need be, and rename it; on any failure ``path`` stays
+    as it was.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or the folder cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as f:
             fill(f)
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
+    except OSError as e:
+        raise OutputError(
+            f"{path}: cannot be written ({e.strerror or e}); make room and check permissions, or name another folder"
+        ) from e
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def sweep(report: Path) -> None:
+    """Remove the temporary files that a killed run left beside a report; only for who has the folder to himself."""
+    left = re.compile(rf"\.{re.escape(report.name.removesuffix('.json'))}\..*\.\d+\.tmp")
+    for f in report.parent.iterdir():
+        if left.fullmatch(f.name):
+            f.unlink()
 
 
 # ---- reading ----
@@ -89,9 +111,10 @@ def read_json(report: Path) -> dict[str, Any]:
 
     Raises
     ------
+    NotAReport
+        If the file is not strict JSON (NaN, doubled keys, deep nesting), or JSON of another schema.
     ReportError
-        If the file is not strict JSON (NaN, doubled keys, deep nesting) or does not follow ``lipop.report/1``; the
-        message names the field.
+        If it does not follow ``lipop.report/1``; the message names the field.
     OSError
         If it cannot be read.
     """
@@ -99,9 +122,11 @@ def read_json(report: Path) -> dict[str, Any]:
     try:
         data = strict_loads(content, report.name)
     except CheckpointError as e:
-        raise ReportError(str(e)) from None
+        raise NotAReport(f"{e}; expected a report.json that lipop wrote") from None
     if _deeper(data, DEPTH):
-        raise ReportError(f"{report.name}: JSON nested more than {DEPTH} levels deep")
+        raise NotAReport(f"{report.name}: JSON nested more than {DEPTH} levels deep, which no report is")
+    if not isinstance(data, dict) or "schema" not in data:
+        raise NotAReport(f"{report.name}: no field 'schema'; expected a report.json that lipop wrote")
     error = next(iter(sorted(_validator().iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path])), None)
     if error is not None:
         raise ReportError(f"{report.name}: {place(error.absolute_path)}: {error.message[:300]}")
@@ -162,4 +187,4 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return out
 
 
-__all__ = ["VOLATILE", "arrays_path", "place", "read_arrays", "read_json", "replace", "report_digest", "write"]
+__all__ = ["VOLATILE", "arrays_path", "place", "read_arrays", "read_json", "replace", "report_digest", "sweep", "write"]
