@@ -149,7 +149,7 @@ class Store:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as e:
+        except (sqlite3.Error, UnicodeDecodeError) as e:  # the latter where a damaged name stands in SQLite's message
             raise self._trouble(e) from None
 
     def _open(self) -> sqlite3.Connection:
@@ -174,7 +174,7 @@ class Store:
         if not tables:
             db.executescript(f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; {TABLES} COMMIT;")
 
-    def _trouble(self, e: sqlite3.Error) -> OutputError | StoreError:
+    def _trouble(self, e: Exception) -> OutputError | StoreError:
         code = getattr(e, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return StoreError(f"{self.path}: another program is using it; close that program")
@@ -216,7 +216,7 @@ def _row(db: sqlite3.Connection, query: str, key: str) -> bytes | None:
 
 def _npy(x: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(x), allow_pickle=False)
+    np.lib.format.write_array(stream, np.asarray(x, order="C"), allow_pickle=False)
     return stream.getvalue()
 
 
