@@ -13,6 +13,7 @@ from lipop.core.digest import array_digest
 from lipop.core.proof import arrays_of, to_json
 from lipop.report import limit, numbers
 from lipop.report.protocol import Block, BlockAnalysis, BranchAnalysis
+from lipop.report.singular import with_spectra
 
 
 @dataclass(eq=False)
@@ -45,10 +46,7 @@ class Part:
             "operator": block.digest,
             "x0": part._array(x),
             "norm": numbers.size(x),
-            "weights": [
-                {"name": name, "shape": [int(n) for n in shape], "norm": part._bracket(br)}
-                for name, shape, br in analysis.weights
-            ],
+            "weights": part._weights(block, analysis),
             "jacobian": part._bracket(analysis.jacobian),
             "ball": [
                 {"radius": float(radius), "relative": float(relative), **part._bracket(br)}
@@ -76,6 +74,13 @@ class Part:
     def _bracket(self, br: Bracket) -> dict[str, Any]:
         self._keep(br.lower, br.upper)
         return numbers.bracket(br)
+
+    def _weights(self, block: Block, analysis: BlockAnalysis) -> list[dict[str, Any]]:
+        entries = [
+            {"name": name, "shape": [int(n) for n in shape], "norm": self._bracket(br)}
+            for name, shape, br in analysis.weights
+        ]
+        return with_spectra(entries, {name: m for name, _, m in block.weights()} if entries else {})
 
     def _upper(self, bound: Bound) -> dict[str, Any]:
         self._keep(bound)

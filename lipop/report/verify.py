@@ -19,7 +19,7 @@ from lipop.core.memo import memo
 from lipop.core.region import Ball, Everywhere, Shell, Unresolved
 from lipop.core.rule import RULES
 from lipop.errors import LipopError, ProofError, ReportError
-from lipop.report import files, limit, numbers
+from lipop.report import files, limit, numbers, singular
 from lipop.report.document import ids_digest
 from lipop.report.places import DAHLQUIST, LIP, NORM, POINT, Place
 from lipop.report.probe import fresh_lower
@@ -251,6 +251,9 @@ class _Check:
         for j, (w, (_, shape, matrix)) in enumerate(zip(entry["weights"], weights, strict=True)):
             _agree(f"{path}.weights[{j}].shape", w["shape"], [int(n) for n in shape])
             yield Place(f"{path}.weights[{j}].norm", w["norm"], NORM, matrix.digest, Everywhere())
+            if "spectrum" in w:
+                singular.check_form(f"{path}.weights[{j}].spectrum", w)
+                singular.check_values(f"{path}.weights[{j}].spectrum", w, matrix)
         yield Place(f"{path}.jacobian", entry["jacobian"], POINT, block.digest, Ball(x, 0.0))
         for where, ball, region in self._balls(path, entry["ball"], x):
             yield Place(where, ball, LIP, block.digest, region)
