@@ -16,13 +16,13 @@ import numpy as np
 
 import lipop
 from lipop.errors import DomainError
-from lipop.report import files, limit
+from lipop.report import files, html, limit
 from lipop.report.kept import Kept
 from lipop.report.part import Part
 from lipop.report.plain import unicode
 from lipop.report.protocol import Analyze, Model
 from lipop.runs import Store
-from lipop.runs.fingerprint import LIBRARIES
+from lipop.runs.sources import LIBRARIES
 
 SCHEMA = "lipop.report/1"
 RADII = (1e-6, 1e-5, 1e-4, 1e-3)
@@ -124,9 +124,10 @@ class Report:
         return {**out, "digest": files.report_digest(out)}
 
     def write(self, report: Path) -> dict[str, Any]:
-        """Write ``report`` (a ``.json`` path) and its arrays; returns the document."""
+        """Write ``report`` (a ``.json`` path), its arrays and its page; returns the document."""
         data = self.data()
         files.write(report, data, self.arrays)
+        html.write(report, data)
         return data
 
 
@@ -154,11 +155,11 @@ def analyze(
     model : Model
     ids : (T,) int64 array
     report : Path, optional
-        The ``.json`` file to write; its arrays go beside it.
+        The ``.json`` file to write; its arrays and its page go beside it.
     radii, effort, seed, blocks, command, text
         See :class:`Report`.
     store : Store, optional
-        Where each block's part is kept as soon as it is there, and looked for first.
+        Where each block's part is kept as soon as it is there, and looked for first; that of the report's folder.
     analyze_block : callable, optional
         ``lipop.certify.analysis.analyze_block`` by default.
     before, after : callable, optional
@@ -186,6 +187,8 @@ def analyze(
     )
     options = {"radii": [float(r) for r in radii], "effort": effort, "seed": int(seed)}
     kept = Kept(store, model, ids_digest(ids), [options, _name(analyze_block)])
+    if store is not None and report is not None:
+        files.sweep(report)
     points = kept.activations(lambda: model.activations(model.embed(tokens=ids)))
 
     def write() -> dict[str, Any]:
