@@ -1,4 +1,4 @@
-"""The command line: ``lipop analyze``, ``verify``, ``demo`` and ``spectrum``.
+"""The command line: ``lipop analyze``, ``verify``, ``demo``, ``html`` and ``spectrum``.
 
 Exit codes: 0, all is well; 1, a report does not verify; 2, bad input (options, files, models, texts); 130, interrupted.
 Errors are one line on stderr. Tables and ``--json`` go to stdout, progress to stderr; ``NO_COLOR`` is honoured.
@@ -156,6 +156,19 @@ def verify(
 
 
 @app.command()
+def html(
+    report: Annotated[Path, typer.Argument(help="report.json; the page is written beside it")],
+    quiet: QuietOption = False,
+) -> None:
+    """Write the page of a report again: report.html, which opens in any browser and loads nothing."""
+    from lipop.report.html import write
+
+    page = write(report)
+    if not quiet:
+        typer.echo(printable(str(page)))
+
+
+@app.command()
 def spectrum(
     model: ModelArgument, blocks: BlocksOption = None, as_json: JsonOption = False, quiet: QuietOption = False
 ) -> None:
@@ -196,7 +209,6 @@ def _analyze(
     from lipop import models
     from lipop.report.document import RADII
     from lipop.report.document import analyze as run
-    from lipop.report.files import sweep
     from lipop.report.terminal import blocks_table
     from lipop.runs import Store
 
@@ -218,7 +230,6 @@ def _analyze(
 
     try:
         with Store.open(out, fresh=fresh) as store, progress.status("reading the text") as status:
-            sweep(report)
             data = run(
                 model,
                 ids,
@@ -242,7 +253,8 @@ def _analyze(
     elif not quiet:
         Console().print(blocks_table(data))
         check = printable(f"lipop verify {shlex.quote(str(report))} {shlex.quote(str(path))}")
-        typer.echo(f"{printable(str(report))}: {len(data['proofs'])} proof nodes; check them with: {check}")
+        typer.echo(f"{printable(str(report))}: {len(data['proofs'])} proof nodes, to read in report.html")
+        typer.echo(f"check them with: {check}")
 
 
 def _read_text(path: Path) -> str:

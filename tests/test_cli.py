@@ -89,6 +89,7 @@ def test_analyze_writes_and_prints(toy, text, tmp_path, capsys):
     assert "lipop verify" in out
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == [
         "report.arrays.npz",
+        "report.html",
         "report.json",
         "runs.sqlite",
     ]
