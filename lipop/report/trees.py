@@ -20,6 +20,7 @@ NAMES = {
     "deviation": "deviation of the derivative",
     "distance": "distance",
     "image": "radius of the image",
+    "token_norm": "norm of every token",
 }
 REGIONS = {"token_ball": "token ball", "everywhere": "everywhere"}
 LONG = 300
