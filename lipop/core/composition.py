@@ -19,6 +19,8 @@ from lipop.core.rule import derive, leaf, parts_digest, unknown
 from lipop.core.space import Space
 from lipop.errors import NormMismatch, ShapeError
 
+COARSE = 2e-2  # relative slack of derivative norms that multiply deviations
+
 
 class Combined(Operator):
     """An operator whose digest comes from its parts, so that rules can recognise it."""
@@ -161,20 +163,13 @@ def _extend(f: Operator, inner: Operator, g: Linearization) -> Linearization:
     whole = compose(f, inner)
     claim = whole.claim("deviation", g.ball)
     center = inner(g.ball.center)
-    region = as_ball(g.image)
-    if region is None:
+    inner_norm, moved = derivative_norm(inner, g.ball.center, J=g.J, rtol=COARSE), g.deviation.norm()
+    located = _linear_image(inner, g, inner_norm, moved) or _own_image(inner, g)
+    if located is None:
         lost = unknown(claim, f"the image of {inner!r} is not known")
         return Linearization(g.ball, Everywhere, f.derivative(center) @ g.J, Deviation(lost))
-    located = leaf(
-        rules.IMAGE_OWN, inner.claim("image", g.ball), region.radius, inner, center=array_digest(region.center)
-    )
-    outer = f.linearize(Ball(region.center, located.value))
-    parts = (
-        derivative_norm(f, region.center, J=outer.J),
-        outer.deviation.norm(),
-        derivative_norm(inner, g.ball.center, J=g.J),
-        g.deviation.norm(),
-    )
+    outer = f.linearize(Ball(center, located.value))
+    parts = (derivative_norm(f, center, J=outer.J, rtol=COARSE), outer.deviation.norm(), inner_norm, moved)
     lost = next((b for b in parts if not b.known), None)
     digests = [h.digest for h in inner.unfolded]
     bound = (
@@ -183,6 +178,25 @@ def _extend(f: Operator, inner: Operator, g: Linearization) -> Linearization:
         else unknown(claim, str(lost.params["reason"]))
     )
     return Linearization(g.ball, outer.locate, outer.J @ g.J, Deviation(bound))
+
+
+def _linear_image(inner: Operator, g: Linearization, at: Bound, moved: Bound) -> Bound | None:
+    """The radius ``(|J| + deviation) r`` around the computed value, r the ball's."""
+    ball = g.ball
+    forward = inner.forward_bound(ball.center)
+    if not (isinstance(ball, Ball) and ball.norm == "l2" and forward is not None and at.known and moved.known):
+        return None
+    lip = derive("linearize@1", inner.claim("lip", ball), (at, moved))
+    center = array_digest(inner(ball.center))
+    return derive("image.ball@1", inner.claim("image", ball), (lip, forward), radius=ball.radius, center=center)
+
+
+def _own_image(inner: Operator, g: Linearization) -> Bound | None:
+    """The operator's own image, if it is a ball around the computed value."""
+    region, center = as_ball(g.image), array_digest(inner(g.ball.center))
+    if region is None or array_digest(region.center) != center:
+        return None
+    return leaf(rules.IMAGE_OWN, inner.claim("image", g.ball), region.radius, inner, center=center)
 
 
 def compose(outer: Operator, inner: Operator) -> Composition:

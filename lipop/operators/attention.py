@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ from lipop.core.rounding import inflate
 from lipop.core.space import Space
 from lipop.errors import DomainError, NonFiniteError, ShapeError
 from lipop.operators import attention_bounds as bounds
-from lipop.operators.attention_factors import AttentionFactors
-from lipop.operators.attention_forward import AttentionForward, RotaryTable, rotate
+from lipop.operators.attention_factors import AttentionFactors, head_norms
+from lipop.operators.attention_forward import ENTRIES, AttentionForward, RotaryTable, head_outputs, head_parts, rotate
 
 if TYPE_CHECKING:
     from lipop.core.linearization import Linearization
@@ -145,20 +146,27 @@ class Attention(Operator):
 
         q = rotate(heads(self.Wq, self.bq, r), table, turned)
         k, v = rotate(heads(self.Wk, self.bk, 1), table, turned), heads(self.Wv, self.bv, 1)
-        s = (q @ k.swapaxes(-1, -2)) * x.dtype.type(self.c)
-        if self.causal:
-            s = np.where(np.tri(tokens, dtype=bool), s, -np.inf)
-        s = np.exp(s - s.max(axis=-1, keepdims=True))
-        s /= s.sum(axis=-1, keepdims=True)
-        y = (s @ v).transpose(2, 0, 1, 3).reshape(tokens, -1) @ self.Wo.T.astype(x.dtype, copy=False)
+        step = max(1, ENTRIES // (r * tokens**2))
+        o = np.concatenate([self._mix(q[i : i + step], k[i : i + step], v[i : i + step]) for i in range(0, g, step)])
+        y = o.transpose(2, 0, 1, 3).reshape(tokens, -1) @ self.Wo.T.astype(x.dtype, copy=False)
         return y if self.bo is None else y + self.bo.astype(x.dtype, copy=False)
 
-    def enclose(self, x: Enclosed) -> Enclosed:
-        return self.finish(AttentionForward.at(self, x))
+    def _mix(self, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """``softmax(c q k^T) v``."""
+        s = q @ k.swapaxes(-1, -2)
+        s *= s.dtype.type(self.c)
+        if self.causal:
+            s[..., ~np.tri(s.shape[-1], dtype=bool)] = -np.inf
+        s -= s.max(axis=-1, keepdims=True)
+        np.exp(s, out=s)
+        s /= s.sum(axis=-1, keepdims=True)
+        return s @ v
 
-    def finish(self, f: AttentionForward) -> Enclosed:
-        """The enclosed output from an enclosed forward pass."""
-        o = f.o
+    def enclose(self, x: Enclosed) -> Enclosed:
+        return self.finish(head_outputs(self, x))
+
+    def finish(self, o: Enclosed) -> Enclosed:
+        """The enclosed output from the heads' enclosed outputs."""
         heads, tokens, dk = o.shape
         y = o.transpose(1, 0, 2).reshape(tokens, heads * dk) @ Enclosed.exact(self.Wo).T
         return y if self.bo is None else y + self.bo.astype(np.float64)
@@ -170,6 +178,14 @@ class Attention(Operator):
         make = lambda: AttentionFactors.at(self, Enclosed.exact(x))  # noqa: E731
         return remember(("attention factors", self.digest, array_digest(x)), make)
 
+    def parts(self, x: np.ndarray) -> Iterator[AttentionFactors]:
+        """The enclosed factors at x, so many heads at a time as fit into memory (few tokens: all, and shared)."""
+        slices = head_parts(self, len(x))
+        if len(slices) == 1:
+            yield self.factors(x)
+        else:
+            yield from (AttentionFactors.at(self, Enclosed.exact(x), part) for part in slices)
+
     def _jacobian(self, x: np.ndarray) -> LinearOperator:
         return AttentionForward.at(self, Enclosed.exact(x)).jacobian()
 
@@ -177,7 +193,7 @@ class Attention(Operator):
         region = token_radii(ball)
         if region is None:
             return None
-        return bounds.deviation(self.factors(region.center), region, self._wide)
+        return bounds.deviation(head_norms(self), self.parts(region.center), region, self._wide)
 
     def _lip(self, on: Region) -> float | None:
         if isinstance(on, Shell):
@@ -191,7 +207,7 @@ class Attention(Operator):
         size = np.sqrt((region.center**2).sum(axis=1))
         reach = float(inflate((inflate(size, size.size + region.center.shape[1]) + region.rho_token).max(), 4))
         worst = bounds.worst_case(self, reach, len(size), self._wide)
-        return min(worst, bounds.direct(self.factors(region.center), region, self._wide))
+        return min(worst, bounds.direct(head_norms(self), self.parts(region.center), region, self._wide))
 
     @property
     def _wide(self) -> bool:

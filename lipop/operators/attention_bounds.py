@@ -12,6 +12,7 @@ All formulas below are built from non-negative numbers by +, * and / (the softma
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +20,11 @@ import numpy as np
 from lipop.core.region import TokenBall
 from lipop.core.rounding import inflate
 from lipop.operators.attention_curvature import curvature, inflated
-from lipop.operators.attention_factors import AttentionFactors, row_errors
+from lipop.operators.attention_factors import AttentionFactors, HeadNorms, row_errors
 from lipop.operators.attention_gram import row_gram
 from lipop.operators.attention_worst import combine_heads, worst_case
 
+MANY = 512  # tokens beyond which covariances, which cost T^2 dk^2 a head, are left out
 _LARGEST = 300.0  # beyond this movement of a score nothing is claimed about its probability
 
 
@@ -177,6 +179,13 @@ def nonneg_norm(M: np.ndarray) -> float:
         return 0.0
     A = M / scale
     best = float(np.sqrt(A.sum(axis=0).max() * A.sum(axis=1).max()))
+    if len(M) > MANY:  # the ratio at a power iterate
+        v = np.ones(M.shape[1])
+        for _ in range(12):
+            u = A.T @ (A @ v)
+            best = min(best, math.sqrt(float((u / v).max())))
+            v = u / u.max() + 1e-9
+        return float(inflate(best * scale, 2 * sum(M.shape) + 16))
     top = float(np.linalg.norm(A, 2)) ** 2
     gram = A.T @ A
     for slack in (1e-7, 1e-5, 1e-3, 1e-1):
@@ -195,30 +204,72 @@ def _size(M: np.ndarray, wide: bool) -> float:
     return nonneg_norm(M)
 
 
-def deviation(f: AttentionFactors, ball: TokenBall, wide: bool = False) -> float:
+def deviation(n: HeadNorms, parts: Iterable[AttentionFactors], ball: TokenBall, wide: bool = False) -> float:
     """Upper bound of ``sup |DA(x) - J|`` on a token ball, J as stored: the smaller of E1+ and E2, in F or (``wide``) in
-    2inf."""
-    hd = head_deviation(f, ball.rho_F, ball.rho_token, frobenius=True)
-    first = _entries_norm(f, hd, wide)
-    still = head_deviation(f, 0.0, np.zeros(len(ball.rho_token)), frobenius=True)
-    second = curvature(f, hd, ball, wide) + _entries_norm(f, still, wide)
+    2inf.
+
+    Parameters
+    ----------
+    n : HeadNorms
+        Of all heads.
+    parts : iterable of AttentionFactors
+        The factors at the centre, some heads at a time.
+    """
+    tokens = len(ball.rho_token)
+    moved, still, bent = _Entries(n, wide), _Entries(n, wide), _PerHead(n)
+    for f in parts:
+        hd = head_deviation(f, ball.rho_F, ball.rho_token, frobenius=True)
+        moved.add(f, hd)
+        if tokens <= MANY:
+            still.add(f, head_deviation(f, 0.0, np.zeros(tokens), frobenius=True))
+            bent.add(curvature(f, hd, ball, wide))
+    first = moved.norm()
+    second = bent.norm() + still.norm() if tokens <= MANY else math.inf
     return min(x for x in (first, float(inflate(second, 4)), math.inf) if not math.isnan(x))
 
 
-def _entries_norm(f: AttentionFactors, hd: HeadDeviation, wide: bool) -> float:
-    """The norm of the entry bounds, or the heads' norms combined, whichever is smaller."""
-    shape = hd.gam.T.shape
-    whole = _size(entry_bounds(hd, f, np.broadcast_to(f.nO, shape), np.broadcast_to(f.nOV, shape)), wide)
-    parts = [
-        nv * _size(D, wide) + _size(G, wide) + float(g.max())
-        for nv, D, G, g in zip(f.nv, hd.D, hd.G, hd.gam, strict=True)
-    ]
-    return min(whole, combine_heads(f.O, f.nO, np.array(parts)))
+class _PerHead:
+    """Bounds of single heads, combined behind their output weights."""
+
+    def __init__(self, n: HeadNorms) -> None:
+        self.n, self.parts = n, []
+
+    def add(self, per_head: np.ndarray) -> None:
+        self.parts.append(per_head)
+
+    def norm(self) -> float:
+        return combine_heads(self.n.O, self.n.nO, np.concatenate(self.parts))
 
 
-def direct(f: AttentionFactors, ball: TokenBall, wide: bool = False) -> float:
+class _Entries:
+    """The norm of the entry bounds, or the heads' norms combined, whichever is smaller; summed up part by part."""
+
+    def __init__(self, n: HeadNorms, wide: bool) -> None:
+        self.wide, self.heads, self.total = wide, _PerHead(n), None
+
+    def add(self, f: AttentionFactors, hd: HeadDeviation) -> None:
+        shape, wide = hd.gam.T.shape, self.wide
+        M = entry_bounds(hd, f, np.broadcast_to(f.nO, shape), np.broadcast_to(f.nOV, shape))
+        self.total = M if self.total is None else inflate(self.total + M, 2)
+        per_head = [
+            nv * _size(D, wide) + _size(G, wide) + float(g.max())
+            for nv, D, G, g in zip(f.nv, hd.D, hd.G, hd.gam, strict=True)
+        ]
+        self.heads.add(np.array(per_head))
+
+    def norm(self) -> float:
+        assert self.total is not None
+        return min(_size(self.total, self.wide), self.heads.norm())
+
+
+def direct(n: HeadNorms, parts: Iterable[AttentionFactors], ball: TokenBall, wide: bool = False) -> float:
     """Upper bound of the Lipschitz constant on a token ball from covariances at the centre, inflated."""
-    return inflated(f, head_deviation(f, ball.rho_F, ball.rho_token, frobenius=True), ball, wide)
+    if len(ball.rho_token) > MANY:
+        return math.inf
+    found = _PerHead(n)
+    for f in parts:
+        found.add(inflated(f, head_deviation(f, ball.rho_F, ball.rho_token, frobenius=True), ball, wide))
+    return found.norm()
 
 
 __all__ = [

@@ -21,7 +21,6 @@ from lipop.core.region import TokenBall
 from lipop.core.rounding import inflate
 from lipop.operators.attention_factors import AttentionFactors, gram_root, row_errors
 from lipop.operators.attention_forward import rotate
-from lipop.operators.attention_worst import combine_heads
 from lipop.operators.token_norms import norms
 
 if TYPE_CHECKING:
@@ -73,11 +72,11 @@ def spread(f: AttentionFactors, hd: HeadDeviation, rho: float) -> Spread:
     return Spread(*(inflate(x, 16) for x in (lam_v, lam_b, far, a)))
 
 
-def curvature(f: AttentionFactors, hd: HeadDeviation, ball: TokenBall, wide: bool) -> float:
-    """Rule E2: rho times a bound of the second derivative on the ball."""
+def curvature(f: AttentionFactors, hd: HeadDeviation, ball: TokenBall, wide: bool) -> np.ndarray:
+    """Rule E2, head by head (H,): rho times a bound of the second derivative on the ball."""
     rho = float(ball.rho_token.max())
     if rho == 0.0:
-        return 0.0
+        return np.zeros(len(f.nv))
     s, nv, A2 = spread(f, hd, rho), f.nv[:, None], f.A2[:, None]
     c1 = s.far * s.b**2
     c2 = nv * s.b + s.far * s.b * s.a + s.v * A2
@@ -88,12 +87,12 @@ def curvature(f: AttentionFactors, hd: HeadDeviation, ball: TokenBall, wide: boo
         by_key = lambda c: np.sqrt((hd.p_plus * (c**2)[:, :, None]).sum(axis=1).max(axis=-1))  # noqa: E731
         cross = np.minimum(rho * by_key(c2), ball.rho_F * c2.max(axis=1))
         per_head = rho * (c1.max(axis=1) + c2.max(axis=1) + by_key(c3)) + cross
-    return combine_heads(f.O, f.nO, inflate(per_head, f.p.shape[-1] + 40))
+    return inflate(per_head, f.p.shape[-1] + 40)
 
 
-def inflated(f: AttentionFactors, hd: HeadDeviation, ball: TokenBall, wide: bool) -> float:
-    """The direct bound of the Lipschitz constant: ``sqrt(|Wv|^2 + |Cov(v)||a|^2)`` and ``sqrt(|Cov(v)||Cov(bc)|)`` on
-    the ball."""
+def inflated(f: AttentionFactors, hd: HeadDeviation, ball: TokenBall, wide: bool) -> np.ndarray:
+    """The direct bound of the Lipschitz constant, head by head (H,): ``sqrt(|Wv|^2 + |Cov(v)||a|^2)`` and
+    ``sqrt(|Cov(v)||Cov(bc)|)`` on the ball."""
     s, nv = spread(f, hd, float(ball.rho_token.max())), f.nv[:, None]
     first = np.hypot(nv, s.v * s.a) if f.table is None else nv + s.v * s.a
     third = s.v * s.b
@@ -101,4 +100,4 @@ def inflated(f: AttentionFactors, hd: HeadDeviation, ball: TokenBall, wide: bool
         per_head = (first + third).max(axis=1)
     else:
         per_head = np.sqrt((hd.p_plus * (first**2)[:, :, None]).sum(axis=1).max(axis=-1)) + third.max(axis=1)
-    return combine_heads(f.O, f.nO, inflate(per_head, f.p.shape[-1] + 40))
+    return inflate(per_head, f.p.shape[-1] + 40)

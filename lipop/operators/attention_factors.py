@@ -5,15 +5,16 @@ Every norm here is an upper bound that holds for the true factors at the centre 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from lipop.core.enclosure import Enclosed, Stack, frobenius_up
 from lipop.core.memo import remember
+from lipop.core.parallel import each
 from lipop.core.rounding import UNIT, gamma, inflate
-from lipop.operators.attention_forward import AttentionForward, forward_fields, rotate
+from lipop.operators.attention_forward import ENTRIES, AttentionForward, forward_fields, rotate
 from lipop.operators.token_norms import norms
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ class AttentionFactors(AttentionForward):
     bc: np.ndarray
 
     @classmethod
-    def at(cls, attn: Attention, X: Enclosed) -> Self:
-        """Enclose everything at ``X`` (T, d)."""
-        fields = forward_fields(attn, X)
-        f = AttentionForward(**fields)
-        n = head_norms(attn)
+    def at(cls, attn: Attention, X: Enclosed, part: slice | None = None) -> Self:
+        """Enclose everything at ``X`` (T, d), for a slice of the heads (all by default)."""
+        forward = forward_fields(attn, X, part)
+        f = AttentionForward(**forward)
+        n = head_norms(attn).of(part)
         kap = f.p @ f.k
         a = (f.q @ Enclosed.exact(f.Wk)) * f.c if f.table is None else None
         Lq, slip_q = gram_root(f.Wq)
@@ -76,26 +77,32 @@ class AttentionFactors(AttentionForward):
         V, K, bc, na = (np.empty(f.p.shape) for _ in range(4))
         back = None if f.table is None else (f.table[0], -f.table[1])
         ev, eo, ek, ekap, eq = (row_errors(x) for x in (f.v, f.o, f.k, kap, f.q))
-        for h in range(len(f.Wq)):
-            V[h] = _row_norms(f.v.mid[h][None] - f.o.mid[h][:, None]) + ev[h][None] + eo[h][:, None]
-            kt = f.k.mid[h][None] - kap.mid[h][:, None]
+        tokens, dk = X.shape[0], attn.dk
+        step = max(1, ENTRIES // (tokens * dk))
+
+        def rows(at: tuple[int, slice]) -> None:
+            h, i = at
+            V[h, i] = _row_norms(f.v.mid[h][None] - f.o.mid[h, i, None]) + ev[h][None] + eo[h, i, None]
+            kt = f.k.mid[h][None] - kap.mid[h, i, None]
             size = _row_norms(kt)
-            slack = ek[h][None] + ekap[h][:, None] + UNIT * size
-            K[h] = size + slack
+            slack = ek[h][None] + ekap[h, i, None] + UNIT * size
+            K[h, i] = size + slack
             if back is not None:  # turned back by the query's position
-                kt = rotate(kt, (back[0][:, None], back[1][:, None]), f.turned)
+                kt = rotate(kt, (back[0][i, None], back[1][i, None]), f.turned)
                 slack = (slack + 8 * UNIT * size) * SPIN
-            bc[h] = f.c * (_through(kt, Lq[h], slip_q[h]) + n.nq[h] * slack)
+            bc[h, i] = f.c * (_through(kt, Lq[h], slip_q[h]) + n.nq[h] * slack)
             if a is None:
-                z = rotate(np.broadcast_to(f.q.mid[h][:, None], kt.shape), back, f.turned)
-                slip = (eq[h][:, None] + 8 * UNIT * _row_norms(f.q.mid[h])[:, None]) * SPIN
-                na[h] = f.c * (_through(z, Lk[h], slip_k[h]) + n.nk[h] * slip)
+                z = rotate(np.broadcast_to(f.q.mid[h, i, None], kt.shape), back, f.turned)
+                slip = (eq[h, i, None] + 8 * UNIT * _row_norms(f.q.mid[h, i])[:, None]) * SPIN
+                na[h, i] = f.c * (_through(z, Lk[h], slip_k[h]) + n.nk[h] * slip)
             else:
-                na[h] = a[h].norm_up(-1)[:, None]
+                na[h, i] = a[h, i].norm_up(-1)[:, None]
+
+        each(rows, [(h, slice(i, i + step)) for h in range(len(f.Wq)) for i in range(0, tokens, step)])
         V, K, bc, na = (inflate(x, 16) for x in (V, K, bc, na))
         kap = kap.finite("attention's mean keys")
         return cls(
-            **fields, kap=kap, a=a, nq=n.nq, nk=n.nk, nv=n.nv, nO=n.nO, nOV=n.nOV, A2=n.A2, V=V, K=K, na=na, bc=bc
+            **forward, kap=kap, a=a, nq=n.nq, nk=n.nk, nv=n.nv, nO=n.nO, nOV=n.nOV, A2=n.A2, V=V, K=K, na=na, bc=bc
         )
 
 
@@ -110,6 +117,10 @@ class HeadNorms:
     nOV: np.ndarray
     A2: np.ndarray
     O: np.ndarray
+
+    def of(self, part: slice | None) -> HeadNorms:
+        """Those of a slice of the heads."""
+        return self if part is None else HeadNorms(*(getattr(self, f.name)[part] for f in fields(self)))
 
 
 def head_norms(attn: Attention) -> HeadNorms:

@@ -6,6 +6,7 @@ Shapes: T tokens of width d, H heads of width dk, G key and value heads (H a mul
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lipop.operators.attention import Attention
 
 Table = tuple[np.ndarray, np.ndarray]
+ENTRIES = 2**22  # of probabilities that are worked on at once: heads are taken in parts of at most so many
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class AttentionForward:
     q, k, v, o : Enclosed (H, T, dk)
         Queries and keys (turned, if rotary), values, outputs of the heads; key heads are repeated.
     p : Enclosed (H, T, T)
+        Its error is kept only where all heads make one part (see :func:`head_parts`), and infinite otherwise.
     Wq, Wk, Wv : (H, dk, d) arrays
         Exact.
     O : (H, d, dk) array
@@ -123,7 +126,17 @@ class AttentionForward:
     @classmethod
     def at(cls, attn: Attention, X: Enclosed) -> Self:
         """Enclose the pass at ``X`` (T, d)."""
-        return cls(**forward_fields(attn, X))
+        parts = head_parts(attn, X.shape[0])
+        if len(parts) == 1:
+            return cls(**forward_fields(attn, X))
+        p = np.empty((attn.heads, X.shape[0], X.shape[0]))
+        rows: list[dict[str, Any]] = []
+        for part in parts:
+            fields = forward_fields(attn, X, part)
+            p[part] = fields.pop("p").mid
+            rows.append(fields)
+        joined = {k: _joined([r[k] for r in rows]) for k in ("q", "k", "v", "o", "Wq", "Wk", "Wv", "O")}
+        return cls(**{**rows[0], **joined, "p": Enclosed(p, np.full((1, 1, 1), np.inf))})
 
     def jacobian(self) -> LinearOperator:
         """The derivative with the stored midpoints, exact as stored.
@@ -149,25 +162,32 @@ class AttentionForward:
         def join(x: np.ndarray) -> np.ndarray:
             return x.transpose(2, 0, 1, 3).reshape(tokens, -1)
 
+        chunks = [slice(i, i + n) for n in [max(1, ENTRIES // (r * tokens**2))] for i in range(0, g, n)]
+
         def matvec(h: np.ndarray) -> np.ndarray:
             dq, dkey = rotate(split(h @ wq.T, r), table, turned), rotate(split(h @ wk.T, 1), table, turned)
-            w = dq @ kT
-            w += q @ dkey.swapaxes(-1, -2)
-            w *= p
-            w *= c
-            do = w @ v + p @ split(h @ wv.T, 1)
-            do -= w.sum(axis=-1, keepdims=True) * o
+            dv, do = split(h @ wv.T, 1), np.empty((g, r, tokens, dk))
+            for n in chunks:
+                w = dq[n] @ kT[n]
+                w += q[n] @ dkey[n].swapaxes(-1, -2)
+                w *= p[n]
+                w *= c
+                do[n] = w @ v[n] + p[n] @ dv[n]
+                do[n] -= w.sum(axis=-1, keepdims=True) * o[n]
             return join(do) @ out
 
         def rmatvec(u: np.ndarray) -> np.ndarray:
             ob = split(u @ out.T, r)
-            sb = ob @ vT
-            sb -= (ob * o).sum(axis=-1, keepdims=True)
-            sb *= p
-            sb *= c
-            qb = rotate(sb @ k, back, turned)
-            kb = rotate((sb.swapaxes(-1, -2) @ q).sum(axis=1, keepdims=True), back, turned)
-            vb = (pT @ ob).sum(axis=1, keepdims=True)
+            qb, (kb, vb) = np.empty((g, r, tokens, dk)), np.empty((2, g, 1, tokens, dk))
+            for n in chunks:
+                sb = ob[n] @ vT[n]
+                sb -= (ob[n] * o[n]).sum(axis=-1, keepdims=True)
+                sb *= p[n]
+                sb *= c
+                qb[n] = sb @ k[n]
+                kb[n] = (sb.swapaxes(-1, -2) @ q[n]).sum(axis=1, keepdims=True)
+                vb[n] = (pT[n] @ ob[n]).sum(axis=1, keepdims=True)
+            qb, kb = rotate(qb, back, turned), rotate(kb, back, turned)
             return join(qb) @ wq + join(kb) @ wk + join(vb) @ wv
 
         size = self._majorant()
@@ -199,9 +219,11 @@ class _Absolute:
 
     f: AttentionForward
 
-    def _parts(self) -> tuple[np.ndarray, ...]:
+    def _heads(self) -> Iterator[tuple[np.ndarray, ...]]:
         f = self.f
-        return tuple(np.abs(x) for x in (f.q.mid, f.k.mid, f.v.mid, f.o.mid, f.p.mid, f.Wq, f.Wk, f.Wv, f.O))
+        for h in range(len(f.Wq)):
+            arrays = (f.q.mid, f.k.mid, f.v.mid, f.o.mid, f.p.mid, f.Wq, f.Wk, f.Wv, f.O)
+            yield tuple(np.abs(x[h]) for x in arrays)
 
     def _turn(self, x: np.ndarray) -> np.ndarray:
         table = self.f.table
@@ -211,51 +233,73 @@ class _Absolute:
 
     def matvec(self, h: np.ndarray) -> np.ndarray:
         """|J| h."""
-        q, k, v, o, p, wq, wk, wv, out = self._parts()
-        dq, dk, dv = self._turn(h @ wq.swapaxes(1, 2)), self._turn(h @ wk.swapaxes(1, 2)), h @ wv.swapaxes(1, 2)
-        w = p * self.f.c * (dq @ k.swapaxes(1, 2) + q @ dk.swapaxes(1, 2))
-        do = w @ v + p @ dv + w.sum(axis=-1, keepdims=True) * o
-        return (do @ out.swapaxes(1, 2)).sum(axis=0)
+        total = np.zeros_like(h)
+        for q, k, v, o, p, wq, wk, wv, out in self._heads():
+            dq, dk, dv = self._turn(h @ wq.T), self._turn(h @ wk.T), h @ wv.T
+            w = p * self.f.c * (dq @ k.T + q @ dk.T)
+            total += (w @ v + p @ dv + w.sum(axis=-1, keepdims=True) * o) @ out.T
+        return total
 
     def rmatvec(self, u: np.ndarray) -> np.ndarray:
         """|J|^T u."""
-        q, k, v, o, p, wq, wk, wv, out = self._parts()
-        ob = u @ out
-        sb = p * self.f.c * (ob @ v.swapaxes(1, 2) + (ob * o).sum(axis=-1, keepdims=True))
-        qb, kb = self._turn(sb @ k), self._turn(sb.swapaxes(1, 2) @ q)
-        return (qb @ wq + kb @ wk + (p.swapaxes(1, 2) @ ob) @ wv).sum(axis=0)
+        total = np.zeros_like(u)
+        for q, k, v, o, p, wq, wk, wv, out in self._heads():
+            ob = u @ out
+            sb = p * self.f.c * (ob @ v.T + (ob * o).sum(axis=-1, keepdims=True))
+            total += self._turn(sb @ k) @ wq + self._turn(sb.T @ q) @ wk + (p.T @ ob) @ wv
+        return total
 
 
-def forward_fields(attn: Attention, X: Enclosed) -> dict[str, Any]:
-    """The fields of :class:`AttentionForward` at ``X``."""
-    heads, groups, dk = attn.heads, attn.groups, attn.dk
+def head_parts(attn: Attention, tokens: int) -> list[slice]:
+    """Slices of heads whose probabilities have at most ``ENTRIES`` entries together (one head at least)."""
+    step = max(1, ENTRIES // tokens**2)
+    return [slice(h, min(attn.heads, h + step)) for h in range(0, attn.heads, step)]
+
+
+def head_outputs(attn: Attention, X: Enclosed) -> Enclosed:
+    """The outputs (H, T, dk) of the heads alone."""
+    return _joined([forward_fields(attn, X, part)["o"] for part in head_parts(attn, X.shape[0])])
+
+
+def _joined(parts: list[Any]) -> Any:
+    if isinstance(parts[0], Enclosed):
+        return Enclosed(np.concatenate([x.mid for x in parts]), np.concatenate([x.radius for x in parts]))
+    return np.concatenate(parts)
+
+
+def forward_fields(attn: Attention, X: Enclosed, part: slice | None = None) -> dict[str, Any]:
+    """The fields of :class:`AttentionForward` at ``X``, for a slice of the heads (all by default)."""
+    part = slice(0, attn.heads) if part is None else part
+    groups, dk = attn.groups, attn.dk
     tokens, d = X.shape
+    index = np.repeat(np.arange(groups), attn.heads // groups)[part]
+    low = int(index[0])
     table = None if attn.rotary is None else attn.rotary.table(tokens, dk)
     turned = 0 if attn.rotary is None else attn.rotary.dim
-    weights = [np.asarray(w, dtype=np.float64) for w in (attn.Wq, attn.Wk, attn.Wv)]
-    parts: list[Enclosed] = []
-    for w, b, n in zip(weights, (attn.bq, attn.bk, attn.bv), (heads, groups, groups), strict=True):
+    weights: list[np.ndarray] = []
+    sides: list[Enclosed] = []
+    own, shared = slice(part.start * dk, part.stop * dk), slice(low * dk, (int(index[-1]) + 1) * dk)
+    for w, b, rows in ((attn.Wq, attn.bq, own), (attn.Wk, attn.bk, shared), (attn.Wv, attn.bv, shared)):
+        w = np.asarray(w[rows], dtype=np.float64)
         y = X @ Enclosed.exact(w.T)
-        y = y if b is None else y + b.astype(np.float64)
-        parts.append(y.reshape(tokens, n, dk).transpose(1, 0, 2))
-    index = np.repeat(np.arange(groups), heads // groups)
-    q, k = rotate(parts[0], table, turned), rotate(parts[1], table, turned)[index]
-    v = parts[2][index]
+        y = y if b is None else y + b[rows].astype(np.float64)
+        weights.append(w.reshape(-1, dk, d))
+        sides.append(y.reshape(tokens, -1, dk).transpose(1, 0, 2))
+    q, k = rotate(sides[0], table, turned), rotate(sides[1], table, turned)[index - low]
+    v = sides[2][index - low]
     mask = np.tri(tokens, dtype=bool) if attn.causal else None
     p = softmax((q @ k.T) * attn.c, mask)
-    wq = weights[0].reshape(heads, dk, d)
-    wk, wv = (w.reshape(groups, dk, d)[index] for w in weights[1:])
-    out = np.ascontiguousarray(np.asarray(attn.Wo, dtype=np.float64).reshape(d, heads, dk).transpose(1, 0, 2))
+    out = np.asarray(attn.Wo[:, own], dtype=np.float64).reshape(d, -1, dk)
     return {
         "q": q.finite("attention's queries"),
         "k": k.finite("attention's keys"),
         "v": v.finite("attention's values"),
         "o": (p @ v).finite("attention's heads"),
         "p": p,
-        "Wq": wq,
-        "Wk": wk,
-        "Wv": wv,
-        "O": out,
+        "Wq": weights[0],
+        "Wk": weights[1][index - low],
+        "Wv": weights[2][index - low],
+        "O": np.ascontiguousarray(out.transpose(1, 0, 2)),
         "c": attn.c,
         "groups": groups,
         "table": table,

@@ -43,7 +43,7 @@ class Chain:
         X = Enclosed.exact(x)
         f = inner.factors(x)
         Q = f.jacobian()
-        w = inner.finish(f)
+        w = inner.finish(f.o)
         if residual:
             Q, w = LinearOperator.identity(x.shape) + Q, X + w
         factors: list[TokenFactor] = []

@@ -17,7 +17,7 @@ from lipop.core.space import Space
 from lipop.errors import ShapeError
 from lipop.operators import activation_rules as rule
 from lipop.operators.activation_rules import Range
-from lipop.operators.feedforward import SLACK, apply, check_weight, wide
+from lipop.operators.feedforward import FEW, SLACK, apply, check_weight, wide
 from lipop.operators.sandwich import (
     affine,
     affine_range,
@@ -154,15 +154,19 @@ class GatedMLP(Operator):
         return _Ranges(curvature, slope, value, u)
 
     def _deviation(self, ball: TokenBall | Ball) -> float | None:
-        """Rule 0.5 for both middle factors around the stored ones, token by token."""
+        """Rule 0.5 for both middle factors around the stored ones: token by token for a few tokens, with the largest
+        radii of all tokens, neuron by neuron, for many."""
         ranges = self._ranges(ball)
         if ranges is None:
             return None
         if not ranges.finite:
             return math.inf
         a, b = (c.reshape(-1, len(self.W_up)) for c in self._middle(ball.center))
-        first = spread_norms(wide(self.W_down), radius_around(a, *ranges.factor), wide(self.W_gate))
-        second = spread_norms(wide(self.W_down), radius_around(b, *ranges.value), wide(self.W_up))
+        r, s = radius_around(a, *ranges.factor), radius_around(b, *ranges.value)
+        if len(r) > FEW:
+            r, s = r.max(axis=0, keepdims=True), s.max(axis=0, keepdims=True)
+        first = spread_norms(wide(self.W_down), r, wide(self.W_gate))
+        second = spread_norms(wide(self.W_down), s, wide(self.W_up))
         return float(inflate(first + second, 2).max())
 
     # ---- constants ----

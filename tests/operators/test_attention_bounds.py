@@ -6,8 +6,9 @@ import pytest
 from lipop.core.enclosure import Enclosed
 from lipop.core.region import Shell, TokenBall
 from lipop.operators import attention_bounds as bounds
+from lipop.operators import attention_forward
 from lipop.operators.attention import Attention
-from lipop.operators.attention_factors import AttentionFactors
+from lipop.operators.attention_factors import AttentionFactors, head_norms
 from tests.operators.attention_reference import VARIANTS, ascend, dense, make, project
 
 TOKENS, WIDTH = 5, 6
@@ -33,8 +34,11 @@ def test_attacks_stay_below_every_bound(name, rho):
         ball = TokenBall(x, rho * TOKENS**0.5, each) if per_token else TokenBall(x, rho, each)
         hd = bounds.head_deviation(f, rho, each, frobenius=not per_token)
         entries = bounds.entry_bounds(hd, f, *head_weights(f))
-        dev, wide = bounds.deviation(f, ball), bounds.deviation(f, ball, wide=True)
-        direct, direct_wide = bounds.direct(f, ball), bounds.direct(f, ball, wide=True)
+        dev, wide = bounds.deviation(head_norms(T), [f], ball), bounds.deviation(head_norms(T), [f], ball, wide=True)
+        direct, direct_wide = (
+            bounds.direct(head_norms(T), [f], ball),
+            bounds.direct(head_norms(T), [f], ball, wide=True),
+        )
         lip = T.lip(ball)
         assert lip.status == "PROVED"
         for now in ascend(T, x, rho, per_token, lambda now: now - jac, steps=3 if rho < 1 else 2):
@@ -62,7 +66,7 @@ def test_deviation_is_sharp_at_small_radius_for_one_head():
     f, jac = T.factors(x), T.derivative(x).to_dense()
     rates = []
     for rho in (1e-6, 1e-4):
-        bound = bounds.deviation(f, TokenBall(x, rho, np.full(3, rho)))
+        bound = bounds.deviation(head_norms(T), [f], TokenBall(x, rho, np.full(3, rho)))
         attack = max(
             np.linalg.norm(now - jac, 2) for s in range(4) for now in ascend(T, x, rho, False, lambda n: n - jac, 5, s)
         )
@@ -124,7 +128,7 @@ def test_huge_balls_give_finite_bounds_and_no_nan():
         assert np.isfinite(hd.G).all()
         assert hd.D.max() <= 1 + 1e-9
         assert not hd.p_plus[:, 0, 1:].any()
-    assert np.isfinite(bounds.deviation(f, TokenBall(x, 1e4, np.full(TOKENS, 1e4))))
+    assert np.isfinite(bounds.deviation(head_norms(T), [f], TokenBall(x, 1e4, np.full(TOKENS, 1e4))))
 
 
 @ALL
@@ -146,7 +150,7 @@ def test_stored_error_covers_an_uncertain_centre(name):
 
 def test_zero_radius_leaves_only_rounding():
     T, x = make(seed=12, bias=True), point(12)
-    left = bounds.deviation(T.factors(x), TokenBall(x, 0.0, np.zeros(TOKENS)))
+    left = bounds.deviation(head_norms(T), [T.factors(x)], TokenBall(x, 0.0, np.zeros(TOKENS)))
     assert np.linalg.norm(T.derivative(x).to_dense() - dense(T, x), 2) <= left + 1e-14
     assert left < 1e-9
 
@@ -213,3 +217,37 @@ def test_worst_case_over_random_tokens(name):
                 jac = dense(T, x)
                 rows = [_reach(jac[i * WIDTH : (i + 1) * WIDTH]) for i in range(TOKENS)]
                 assert (np.linalg.norm(jac, 2) if norm == "l2" else max(rows)) <= bound
+
+
+@pytest.mark.parametrize("options", [{}, {"causal": True, "rotary": 4, "groups": 2}], ids=str)
+def test_heads_taken_in_parts_give_the_same_answers(monkeypatch, options):
+    T, x = make(**options), point()
+    ball = TokenBall(x, 0.2, np.full(TOKENS, 0.1))
+    whole = T.factors(x)
+    J, y = T.derivative(x), T.enclose(Enclosed.exact(x))
+    dev, direct = T._deviation(ball), T._lip(ball)
+    monkeypatch.setattr(attention_forward, "ENTRIES", TOKENS**2)  # one head at a time
+    assert len(attention_forward.head_parts(T, TOKENS)) == T.heads > 1
+    parts = list(T.parts(x))
+    for h, f in enumerate(parts):
+        for name in ("V", "K", "na", "bc", "nq", "nOV"):
+            assert np.allclose(getattr(f, name)[0], getattr(whole, name)[h], rtol=1e-12, atol=1e-13)
+    K, z = T.derivative(x), T.enclose(Enclosed.exact(x))
+    assert np.allclose(K.to_dense(), J.to_dense(), atol=1e-12)
+    assert np.isclose(K.majorant, J.majorant)
+    assert np.allclose(z.mid, y.mid, atol=1e-13)
+    assert np.allclose(z.radius, y.radius, rtol=1e-6, atol=1e-18)
+    assert np.isclose(T._deviation(ball), dev, rtol=1e-9)
+    assert np.isclose(T._lip(ball), direct, rtol=1e-9)
+    monkeypatch.setattr(bounds, "MANY", 1)  # without covariances, and norms by ratios
+    assert dev * (1 - 1e-12) <= T._deviation(ball) <= 30 * dev
+
+
+def test_ratios_bound_the_norm_of_a_nonnegative_matrix(monkeypatch):
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(bounds, "MANY", 1)
+    for _ in range(20):
+        M = np.tril(rng.uniform(size=(9, 9))) * 10.0 ** rng.uniform(-3, 3, (9, 1))
+        top = np.linalg.norm(M, 2)
+        assert top <= bounds.nonneg_norm(M) <= 1.5 * top
+    assert bounds.nonneg_norm(np.zeros((3, 3))) == 0.0
