@@ -82,16 +82,20 @@ def llama(path: Path, config: Mapping[str, Any], checkpoint: Checkpoint) -> Mode
 
     def block(i: int) -> PreNormBlock:
         at, up = f"{LAYER.format(i=i)}self_attn.", f"{LAYER.format(i=i)}mlp."
-        rows = {"q": heads * dk, "k": groups * dk, "v": groups * dk}
+        rows, shared = heads * dk, groups * dk
         return PreNormBlock.of(
             norm(f"{LAYER.format(i=i)}input_layernorm"),
             Attention(
-                *(tensor(f"{at}{n}_proj.weight", rows[n], d) for n in "qkv"),
-                tensor(f"{at}o_proj.weight", d, heads * dk),
+                tensor(f"{at}q_proj.weight", rows, d),
+                tensor(f"{at}k_proj.weight", shared, d),
+                tensor(f"{at}v_proj.weight", shared, d),
+                tensor(f"{at}o_proj.weight", d, rows),
                 heads,
                 groups,
-                *(bias(f"{at}{n}_proj", rows[n]) for n in "qkv"),
-                bias(f"{at}o_proj", d),
+                bq=bias(f"{at}q_proj", rows),
+                bk=bias(f"{at}k_proj", shared),
+                bv=bias(f"{at}v_proj", shared),
+                bo=bias(f"{at}o_proj", d),
                 causal=True,
                 rotary=rotary,
             ),
