@@ -11,7 +11,7 @@ import numpy as np
 from lipop.errors import UnsupportedConfig
 from lipop.models.checkpoint import Checkpoint
 from lipop.models.config import INERT, Field, take
-from lipop.models.families.names import check_names
+from lipop.models.families.names import check_layers, check_names
 from lipop.models.model import Blocks, Model
 from lipop.operators.attention import Attention
 from lipop.operators.block import PostNormBlock
@@ -101,6 +101,7 @@ def bert(path: Path, config: Mapping[str, Any], checkpoint: Checkpoint) -> Model
         kind = tensor("embeddings.token_type_embeddings.weight", c["type_vocab_size"], d)[0]
         return norm("embeddings.LayerNorm")(words + places + kind)
 
+    check_layers(checkpoint, "num_hidden_layers", c["num_hidden_layers"])
     _refuse_unread(checkpoint, prefix, c["num_hidden_layers"])
     dtype = checkpoint.info(f"{prefix}embeddings.word_embeddings.weight").dtype
     names = [(prefix + LAYER.format(i=i)).rstrip(".") for i in range(c["num_hidden_layers"])]

@@ -11,7 +11,7 @@ import numpy as np
 from lipop.errors import UnsupportedConfig
 from lipop.models.checkpoint import Checkpoint
 from lipop.models.config import INERT, Field, take
-from lipop.models.families.names import check_names
+from lipop.models.families.names import check_layers, check_names
 from lipop.models.model import Blocks, Model
 from lipop.operators.attention import Attention
 from lipop.operators.attention_forward import RotaryTable
@@ -112,6 +112,7 @@ def llama(path: Path, config: Mapping[str, Any], checkpoint: Checkpoint) -> Mode
     def embed(ids: np.ndarray) -> np.ndarray:
         return tensor("embed_tokens.weight", c["vocab_size"], d)[ids].astype(np.float64)
 
+    check_layers(checkpoint, "num_hidden_layers", layers)
     used = {prefix + n for n in _names(layers, biases)}
     check_names(checkpoint, used, (*IGNORED, *(prefix + p for p in IGNORED)), "Llama decoder")
     dtype = checkpoint.info(f"{prefix}embed_tokens.weight").dtype

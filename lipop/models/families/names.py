@@ -9,6 +9,19 @@ from lipop.errors import CheckpointError
 from lipop.models.checkpoint import Checkpoint
 
 
+def check_layers(checkpoint: Checkpoint, key: str, layers: int) -> None:
+    """The config must not name more layers than the checkpoint has tensors (before a name is made for each).
+
+    Raises
+    ------
+    CheckpointError
+    """
+    if layers > len(checkpoint.names):
+        raise CheckpointError(
+            f"{checkpoint.path}: config key {key!r} = {layers}, but there are only {len(checkpoint.names)} tensors"
+        )
+
+
 def check_names(checkpoint: Checkpoint, used: Set[str], ignore: Collection[str], what: str) -> None:
     """Every tensor is one that the blocks or the embedding use, or one that does not touch them.
 
@@ -36,4 +49,4 @@ def check_names(checkpoint: Checkpoint, used: Set[str], ignore: Collection[str],
         )
 
 
-__all__ = ["check_names"]
+__all__ = ["check_layers", "check_names"]
