@@ -18,7 +18,7 @@ def label(value: float) -> str:
     """
     if value == 0:
         return "0"
-    if 1e-4 < abs(value) < 1e5:
+    if 0.01 <= abs(value) < 1e5:
         return f"{value:.6g}"
     digits, _, power = f"{value:e}".partition("e")
     digits = f"{float(digits):.4g}"

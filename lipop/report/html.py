@@ -19,7 +19,7 @@ from lipop.report import files
 from lipop.report.markup import Markup, join, script_json, tag
 from lipop.report.numbers import read
 from lipop.report.numbers_table import numbers_table, status_chip
-from lipop.report.rows import Row, rows
+from lipop.report.rows import Row, plain, rows
 from lipop.report.sections import branches, by_radius, per_block, scroll, section, singular_values
 from lipop.report.svg import Mark, number
 from lipop.report.terminal import RANKS
@@ -168,16 +168,17 @@ def _overview(data: Mapping[str, Any], found: Sequence[Row]) -> Markup:
         low = "" if m.low is None else f"{number(m.low, down=True)} … "
         facts.append(("largest |DT(x₀)|", f"{low}{number(m.high)} (block {top['index']})"))
     facts += [("numbers", f"{len(found):,}"), ("proof nodes", f"{len(data['proofs']):,}")]
-    counts = Counter(r.entry["status"].partition("(")[0] for r in found)
+    ends = [r.entry[k] for r in found for k in ("status", "lower_status") if k in r.entry]
+    counts = Counter(status.partition("(")[0] for status in ends)
     legend = tag(
         "ul",
         *(
             tag("li", status_chip(s), " ", tag("b", f"{counts[s]:,}"), tag("span", MEANING[s]))
             for s in RANKS
-            if counts[s] or s in ("PROVED", "PROBABLE", "WITNESSED")
+            if counts[s]
         ),
         class_="legend",
-        aria_label="Statuses of the upper ends, and how many there are",
+        aria_label="Statuses of the ends, and how many have them",
     )
     unfinished = tag(
         "p",
@@ -256,7 +257,7 @@ def _provenance_facts(
     yield "tokens sha256", tag("code", given["sha256"])
     if "text_sha256" in given:
         yield "text sha256", tag("code", given["text_sha256"])
-    radii = ", ".join(f"{r:g}" for r in settings["radii"])
+    radii = ", ".join(plain(r) for r in settings["radii"])
     yield "settings", f"effort {settings['effort']}, seed {settings['seed']}, radii {radii}"
     yield "versions", tag("bdi", ", ".join(f"{k} {v}" for k, v in data["versions"].items()))
     yield "created", f"{data['created']}, in {data['seconds']:.0f} s"

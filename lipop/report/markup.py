@@ -11,9 +11,9 @@ from typing import Any
 VOID = frozenset({"br", "col", "hr", "input", "link", "meta"})
 """HTML elements that have no end tag."""
 
-_UNSEEN = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
+_UNSEEN_CLASS = r"\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+_UNSEEN = re.compile(f"[{_UNSEEN_CLASS}]")
+_NOT_PLAIN = re.compile(f"[&<>\"'{_UNSEEN_CLASS}]")
 
 
 class Markup(str):
@@ -37,7 +37,10 @@ def escape(text: Any) -> Markup:
     >>> escape("<b>&'")
     '&lt;b&gt;&amp;&#x27;'
     """
-    return text if isinstance(text, Markup) else Markup(html.escape(visible(str(text)), quote=True))
+    if isinstance(text, Markup):
+        return text
+    text = str(text)
+    return Markup(html.escape(visible(text), quote=True) if _NOT_PLAIN.search(text) else text)
 
 
 def join(parts: Iterable[Any]) -> Markup:

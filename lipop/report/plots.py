@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lipop.report.axes import Scale, label, reach, round_range
 from lipop.report.markup import Markup, join, tag
+from lipop.report.rows import radius
 from lipop.report.svg import Mark, arrow, cut, figure, kind, line, number, path, words, y_axis
 
 FAR = 1e12  # a bracket's upper end is drawn up to this factor above the least number of its panel
@@ -25,7 +25,7 @@ class Panel:
     marks: Sequence[Mark]
 
 
-LEFT, RIGHT, FULL = 62.0, 14.0, 960.0
+LEFT, RIGHT, FULL = 62.0, 8.0, 1032.0
 
 
 def brackets(panels: Sequence[Panel], blocks: Sequence[tuple[int, str]]) -> Markup:
@@ -36,7 +36,7 @@ def brackets(panels: Sequence[Panel], blocks: Sequence[tuple[int, str]]) -> Mark
     panels : sequence of Panel
     blocks : sequence of (index, name)
     """
-    slot = min(max((FULL - LEFT - RIGHT) / max(len(blocks), 1), 13.0), 150.0)
+    slot = min(max((FULL - LEFT - RIGHT) / max(len(blocks), 1), 13.0), 165.0)
     width = max(LEFT + RIGHT + slot * len(blocks), 360.0)
     parts, top = list[Markup](), 0.0
     for panel in panels:
@@ -64,7 +64,7 @@ def _panel(panel: Panel, blocks: Sequence[tuple[int, str]], slot: float, top: fl
     head = 22 + (16 if roomy else 48 if far else 4)
     y = round_range(low, high, top + head + 84, top + head)
     right = LEFT + slot * len(blocks)
-    out: list[Markup | None] = [words(LEFT, top + 14, panel.title, "title"), y_axis(y, LEFT, right, 4)]
+    out: list[Markup | None] = [words(0, top + 14, panel.title, "title"), y_axis(y, LEFT, right, 4)]
     if shown is None:
         out.append(words(LEFT + 8, top + head + 46, "no positive finite number", "note"))
     for i, (m, (index, name)) in enumerate(zip(panel.marks, blocks, strict=True)):
@@ -126,9 +126,9 @@ def _curve(c: Curve, x: Scale, y: Scale) -> Markup:
         marks.append(
             tag(
                 "g",
-                tag("title", m.words(f"Lip on the ball of radius {r:g} |x₀|")),
+                tag("title", m.words(f"Lip on the ball of radius {radius(r)}")),
                 arrow(px, py - 2, 5) if above else tag("circle", cx=px, cy=py, r=3.2, class_="dot"),
-                words(min(px, x.stop - 6), py - 5, number(m.high, digits=2), "value", anchor="middle")
+                words(min(px, x.stop - 18), py - 5, number(m.high, digits=3), "value", anchor="middle")
                 if above
                 else None,
                 class_=kind(m.status),
@@ -138,7 +138,7 @@ def _curve(c: Curve, x: Scale, y: Scale) -> Markup:
     return figure(
         f"curve-{c.index}",
         f"Block {c.index}: bracket by radius",
-        "; ".join([c.point.words("|DT(x₀)|"), *(m.words(f"Lip at radius {r:g} |x₀|") for r, m in balls)]),
+        "; ".join([c.point.words("|DT(x₀)|"), *(m.words(f"Lip, {radius(r)}") for r, m in balls)]),
         212,
         158,
         words(4, 13, f"block {c.index}", "title"),
@@ -154,103 +154,4 @@ def _curve(c: Curve, x: Scale, y: Scale) -> Markup:
     )
 
 
-# ---- a residual branch: Dahlquist constant against Lip of the sum ----
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A residual branch F at its own input."""
-
-    index: int
-    name: str
-    dahlquist: Mark
-    total: Mark
-    rule: Mark
-
-
-SHAPES = ("circle", "square", "diamond", "triangle")
-
-
-def shape(which: int, x: float, y: float, size: float) -> Markup:
-    """The mark of a branch: its kind by shape, so that colour is free for the status."""
-    name, s = SHAPES[which % len(SHAPES)], size
-    if name == "circle":
-        return tag("circle", cx=x, cy=y, r=s, class_="point")
-    ends = {
-        "square": [(-s, -s), (s, -s), (s, s), (-s, s)],
-        "diamond": [(0, -1.4 * s), (1.4 * s, 0), (0, 1.4 * s), (-1.4 * s, 0)],
-        "triangle": [(0, -1.2 * s), (1.2 * s, s), (-1.2 * s, s)],
-    }[name]
-    return path([(x + a, y + b) for a, b in ends], "point", closed=True)
-
-
-def scatter(found: Sequence[Branch]) -> Markup:
-    """Dahlquist constant a of F (x) against Lip(I + F) (y), both at the branch's input; no point lies below 1 + a."""
-    names = list(dict.fromkeys(b.name for b in found))
-    xs = [v for b in found for v in b.dahlquist.values()]
-    ys = [v for b in found for v in (*b.total.values(), b.rule.high)]
-    x, y = _linear(xs, 70, 600), _linear([0.0, *ys], 380, 24)
-    ends = [(v, 1 + v) for v in (x.low, x.high)]
-    low = max(x.low, y.low - 1)
-    high = min(x.high, y.high - 1)
-    few = len(found) <= 16
-    marks: list[Markup | None] = []
-    for b in found:
-        px, py, rule = x(b.dahlquist.high), y(b.total.high), y(b.rule.high)
-        told = f"block {b.index}, {cut(b.name, 60)}: {b.dahlquist.words('Dahlquist')}; {b.total.words('Lip(I + F)')}"
-        marks.append(
-            tag(
-                "g",
-                tag("title", f"{told}; by the rule {b.rule.words('')}"),
-                None if y.beyond(b.rule.high) else line(px, py, px, rule, "span"),
-                None if y.beyond(b.rule.high) else line(px - 4, rule, px + 4, rule, "thin"),
-                None if b.dahlquist.low is None else line(x(b.dahlquist.low), py, px, py, "thin"),
-                None if b.total.low is None else line(px, y(b.total.low), px, py, "thin"),
-                arrow(px, py, 6) if y.beyond(b.total.high) > 0 else shape(names.index(b.name), px, py, 4.5),
-                words(px, py + 14, f"{number(b.dahlquist.high, digits=3)}; {number(b.total.high, digits=3)}", "value")
-                if x.beyond(b.dahlquist.high) or y.beyond(b.total.high)
-                else words(px + 8, py + 3.5, str(b.index), "value")
-                if few
-                else None,
-                class_=kind(b.total.status),
-            )
-        )
-    legend = join(
-        join((shape(i, 84, 36 + 17 * i, 4.5), words(96, 39.5 + 17 * i, cut(n, 40)))) for i, n in enumerate(names)
-    )
-    across = [(x(v), label(v)) for v in x.ticks(7)]
-    return figure(
-        "scatter",
-        "Dahlquist constant of each residual branch against Lip(I + F)",
-        "; ".join(
-            f"block {b.index}, {b.name}: a ≤ {number(b.dahlquist.high)}, Lip ≤ {number(b.total.high)}" for b in found
-        ),
-        620,
-        430,
-        y_axis(y, x.start, x.stop, 6),
-        *(
-            join((line(px, y.start, px, y.stop, "grid"), words(px, y.start + 16, t, anchor="middle")))
-            for px, t in across
-        ),
-        line(x(low), y(1 + low), x(high), y(1 + high), "at-point") if low < high and ends else None,
-        words(x(high) - 6, y(1 + high) + 14, "1 + a", "unit", anchor="end") if low < high else None,
-        words((x.start + x.stop) / 2, y.start + 38, "Dahlquist constant a of F at its input", "unit", anchor="middle"),
-        words(20, (y.start + y.stop) / 2, "Lip(I + F) there", "unit", anchor="middle", turn=True),
-        *marks,
-        legend,
-    )
-
-
-def _linear(values: Sequence[float], start: float, stop: float) -> Scale:
-    """A linear scale over the finite values, outliers (50 times the median size) left beyond its end."""
-    finite = sorted(v for v in values if math.isfinite(v) and abs(v) < 1e290)
-    if not finite:
-        return Scale(0.0, 1.0, start, stop)
-    middle = sorted(abs(v) for v in finite)[len(finite) // 2]
-    kept = [v for v in finite if abs(v) <= 50 * middle] if middle > 0 else finite
-    low, high = min(kept), max(kept)
-    pad = 0.06 * (high - low) or 0.5 * max(abs(high), 1e-3)
-    return Scale(low - pad if low < 0 or low > pad else 0.0, high + pad, start, stop)
-
-
-__all__ = ["Branch", "Curve", "Panel", "brackets", "curves", "scatter"]
+__all__ = ["Curve", "Panel", "brackets", "curves"]

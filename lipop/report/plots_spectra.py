@@ -27,6 +27,12 @@ class Spectrum:
         return Spectrum(weight["name"], weight["spectrum_index"], weight["spectrum"], min(weight["shape"]))
 
 
+PLACES = (
+    (0.0, "first"),
+    (0.1, "10%"),
+    (0.4, "40%"),
+    (1.0, "last"),
+)  # ticks of the places, which are drawn by their roots
 DEEP = 1e-6  # singular values are drawn down to this part of the largest
 
 
@@ -58,7 +64,7 @@ def _spectra(index: int, block: Sequence[Spectrum], names: Sequence[str], x: Sca
     drawn: list[Markup | None] = []
     for s in sorted(block, key=lambda s: -many[family(s.name)]):
         last = max(s.count - 1, 1)
-        inside = [(x(i / last), y(v)) for i, v in zip(s.index, s.values, strict=True) if y.beyond(v) == 0]
+        inside = [(x((i / last) ** 0.5), y(v)) for i, v in zip(s.index, s.values, strict=True) if y.beyond(v) == 0]
         if not inside:
             continue
         thin = " thin" if many[family(s.name)] > 3 else ""
@@ -82,9 +88,8 @@ def _spectra(index: int, block: Sequence[Spectrum], names: Sequence[str], x: Sca
         158,
         words(4, 13, f"block {index}", "title"),
         y_axis(y, x.start, x.stop, 4),
-        words(x.start, y.start + 14, "first", anchor="start"),
-        words(x.stop, y.start + 14, "last", anchor="end"),
-        words((x.start + x.stop) / 2, y.start + 27, "singular value", "unit", anchor="middle"),
+        *(words(x(part**0.5), y.start + 14, name, anchor="middle") for part, name in PLACES),
+        words((x.start + x.stop) / 2, y.start + 27, "place among the singular values", "unit", anchor="middle"),
         *drawn,
         class_="small",
     )

@@ -53,10 +53,18 @@ class Row:
 def radius(relative: float) -> str:
     """A ball's region in words.
 
-    >>> radius(1e-06), radius(0)
-    ('r = 1e-06 |x₀|', 'at x₀')
+    >>> radius(1e-06), radius(0.00025), radius(0.1), radius(0)
+    ('r = 1e-6 |x₀|', 'r = 2.5e-4 |x₀|', 'r = 0.1 |x₀|', 'at x₀')
     """
-    return f"r = {relative:g} |x₀|" if relative else "at x₀"
+    return f"r = {plain(relative)} |x₀|" if relative else "at x₀"
+
+
+def plain(value: float) -> str:
+    """A setting in few digits: decimal from 0.01 to 10000."""
+    if value == 0 or 0.01 <= abs(value) < 1e4:
+        return f"{value:g}"
+    digits, _, power = f"{value:.5e}".partition("e")
+    return f"{float(digits):g}e{int(power)}"
 
 
 def shell(entry: Mapping[str, Any]) -> str:
@@ -81,4 +89,4 @@ def rows(blocks: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
                     yield Row(*at, "branch", f"{r['name']}: {name}", radius(relative), relative, answers[field])
 
 
-__all__ = ["ANSWERS", "KINDS", "Row", "radius", "rows", "shell"]
+__all__ = ["ANSWERS", "KINDS", "Row", "plain", "radius", "rows", "shell"]

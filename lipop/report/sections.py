@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lipop.report import plots, plots_spectra
+from lipop.report import plots, plots_branches, plots_spectra
 from lipop.report.markup import Markup, tag
 from lipop.report.rows import radius
 from lipop.report.svg import Mark
@@ -68,8 +68,8 @@ def by_radius(blocks: Sequence[Mapping[str, Any]]) -> Markup:
     return section("by-radius", "From the point to the ball", lead, _grid(plots.curves(found)))
 
 
-def _grid(drawn: Sequence[Markup]) -> Markup:
-    return tag("div", *drawn, class_="grid") if drawn else _nothing()
+def _grid(drawn: Sequence[Markup], class_: str = "grid") -> Markup:
+    return tag("div", *drawn, class_=class_) if drawn else _nothing()
 
 
 def _nothing(text: str = "The report holds no numbers of this kind.") -> Markup:
@@ -104,16 +104,18 @@ def branches(blocks: Sequence[Mapping[str, Any]]) -> Markup:
     """Dahlquist constant against Lip of the sum."""
     lead = (
         "For each residual branch F at its own input: its Dahlquist constant a (one-sided Lipschitz constant) against "
-        "Lip(I + F). No point lies below the dashed line 1 + a; the small bar above a point is the bound that the rule "
-        "√(1 + 2a + L²) gives from a and L = Lip(F)."
+        "Lip(I + F). Numbers are those of the blocks. No point lies below the dashed line 1 + a; the small bar above a "
+        "point is the bound that the rule √(1 + 2a + L²) gives from a and L = Lip(F)."
     )
     found = [
-        plots.Branch(b["index"], r["name"], Mark.of(r["dahlquist"]), Mark.of(r["lip_sum"]), Mark.of(r["lip_sum_rule"]))
+        plots_branches.Branch(
+            b["index"], r["name"], Mark.of(r["dahlquist"]), Mark.of(r["lip_sum"]), Mark.of(r["lip_sum_rule"])
+        )
         for b in blocks
         for r in b["residuals"]
     ]
-    drawn = scroll("Dahlquist constants", plots.scatter(found)) if found else _nothing()
-    return section("branches", "Dahlquist constant and Lip of the sum", lead, drawn)
+    drawn = [scroll(f"Dahlquist constants {i}", plot) for i, plot in enumerate(plots_branches.scatters(found))]
+    return section("branches", "Dahlquist constant and Lip of the sum", lead, _grid(drawn, "grid pairs"))
 
 
 __all__ = ["branches", "by_radius", "per_block", "scroll", "section", "singular_values"]

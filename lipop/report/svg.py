@@ -91,10 +91,12 @@ def y_axis(scale: Scale, left: float, right: float, most: int) -> Markup:
     return join(join((line(left, y, right, y, "grid"), words(left - 6, y + 3.5, t, anchor="end"))) for y, t in ticks)
 
 
-def arrow(x: float, y: float, size: float, *, up: bool = True) -> Markup:
-    """A triangle that says: the value lies further on."""
-    tip, base = (y, y + 1.5 * size) if up else (y, y - 1.5 * size)
-    return tag("path", d=f"M{x:.1f} {tip:.1f}L{x - size:.1f} {base:.1f}L{x + size:.1f} {base:.1f}Z", class_="arrow")
+def arrow(x: float, y: float, size: float, towards: tuple[int, int] = (0, -1)) -> Markup:
+    """A triangle with its tip at a position, that says: the value lies further on, in that direction."""
+    dx, dy = towards
+    length = math.hypot(dx, dy) / size
+    bx, by, wx, wy = x - 1.5 * dx / length, y - 1.5 * dy / length, -dy / length, dx / length
+    return path([(x, y), (bx + wx, by + wy), (bx - wx, by - wy)], "arrow", closed=True)
 
 
 def path(points: Sequence[tuple[float, float]], class_: str, *, closed: bool = False) -> Markup:

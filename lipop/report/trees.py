@@ -66,9 +66,9 @@ def _node(
     status = "UNKNOWN" if node["rule"] == "unknown@1" else Evidence.read(node["evidence"]).status(claim["side"])
     return {
         "id": name[:12],
-        "claim": table(f"{NAMES[claim['quantity']]} {'≤' if upper else '≥'}"),
+        "claim": table(f"{NAMES.get(claim['quantity'], claim['quantity'])} {'≤' if upper else '≥'}"),
         "of": table(known.get(claim["operator"], f"operator {claim['operator'][:8]}")),
-        "on": table(_region(claim)),
+        "on": table(_region(claim, known)),
         "rule": table(node["rule"]),
         "why": table("" if rule is None else rule.reference),
         "value": number(value, down=not upper, digits=6),
@@ -80,7 +80,7 @@ def _node(
 
 
 def _subjects(data: Mapping[str, Any]) -> dict[str, str]:
-    """Names of the operators and matrices whose numbers the report displays, by digest."""
+    """Names of the operators, matrices and points whose numbers the report displays, by digest."""
     known: dict[str, str] = {}
 
     def name(entry: Mapping[str, Any], text: str) -> None:
@@ -90,15 +90,17 @@ def _subjects(data: Mapping[str, Any]) -> dict[str, str]:
 
     for b in data["blocks"]:
         known.setdefault(b["operator"], f"block {b['index']}")
+        known.setdefault(b["x0"], f"x₀ of block {b['index']}")
         for w in b["weights"]:
             name(w["norm"], f"{w['name']} of block {b['index']}")
         for r in b["residuals"]:
             known.setdefault(r["operator"], f"F = {r['name']} of block {b['index']}")
+            known.setdefault(r["point"], f"input of {r['name']} in block {b['index']}")
             name(r["lip_sum"], f"I + F, F = {r['name']} of block {b['index']}")
     return known
 
 
-def _region(claim: Mapping[str, Any]) -> str:
+def _region(claim: Mapping[str, Any], known: Mapping[str, str]) -> str:
     """Region and norms in words; radii to six digits."""
     region = claim["region"]
     parts = [REGIONS.get(region["kind"], region["kind"])]
@@ -107,7 +109,7 @@ def _region(claim: Mapping[str, Any]) -> str:
             continue
         if isinstance(value, Mapping):
             shape = " × ".join(str(n) for n in value["shape"]) or "number"
-            parts.append(f"{key} {value['sha256'][:8]} ({shape})")
+            parts.append(f"{key} {known.get(value['sha256'], 'array ' + value['sha256'][:8])} ({shape})")
         else:
             parts.append(f"{key} {_plain(value)}")
     norms = (claim["norm_in"], claim["norm_out"])

@@ -111,8 +111,10 @@
     cell.colSpan = record.row.cells.length;
     const end = button.parentElement.cellIndex === 3 ? "Lower end" : "Upper end";
     const cells = record.row.cells;
-    cell.append(make("p", "which", `${end} of ${cells[1].textContent}, ${cells[2].textContent}, block ${cells[0].textContent}`));
-    cell.append(tree(Number(button.dataset.node)));
+    const sheet = make("div", "sheet");
+    sheet.append(make("p", "which", `${end} of ${cells[1].textContent}, ${cells[2].textContent}, block ${cells[0].textContent}`));
+    sheet.append(tree(Number(button.dataset.node)));
+    cell.append(sheet);
     row.append(cell);
     record.open.set(button, row);
     const last = [...record.open.values()].at(-2) || record.row;
