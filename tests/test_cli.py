@@ -178,6 +178,25 @@ def test_verify_without_a_report_is_bad_input(toy, tmp_path, capsys):
     one_line(capsys.readouterr(), "none.json", "No such file")
 
 
+def test_html_writes_the_page_again(report, capsys):
+    page = report.with_name("report.html")
+    content = page.read_bytes()
+    page.unlink()
+    assert run("html", report) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    assert page.read_bytes() == content
+    assert run("html", report, "--quiet") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_html_of_what_is_no_report(report, capsys):
+    assert run("html", report.with_name("none.json")) == 2
+    one_line(capsys.readouterr(), "none.json", "No such file")
+    report.write_text("[]")
+    assert run("html", report) == 2
+    one_line(capsys.readouterr(), "report.json")
+
+
 def test_spectrum(toy, capsys):
     assert run("spectrum", "toy", "--json", "--blocks", "2:") == 0
     rows = json.loads(capsys.readouterr().out)
