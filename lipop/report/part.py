@@ -10,6 +10,7 @@ import numpy as np
 
 from lipop.core.bound import Bound, Bracket
 from lipop.core.digest import array_digest
+from lipop.core.norms import Matrix
 from lipop.core.proof import arrays_of, to_json
 from lipop.report import limit, numbers
 from lipop.report.protocol import Block, BlockAnalysis, BranchAnalysis
@@ -46,7 +47,7 @@ class Part:
             "operator": block.digest,
             "x0": part._array(x),
             "norm": numbers.size(x),
-            "weights": part._weights(block, analysis),
+            "weights": part._weights(analysis),
             "jacobian": part._bracket(analysis.jacobian),
             "ball": [
                 {"radius": float(radius), "relative": float(relative), **part._bracket(br)}
@@ -75,12 +76,13 @@ class Part:
         self._keep(br.lower, br.upper)
         return numbers.bracket(br)
 
-    def _weights(self, block: Block, analysis: BlockAnalysis) -> list[dict[str, Any]]:
+    def _weights(self, analysis: BlockAnalysis) -> list[dict[str, Any]]:
         entries = [
             {"name": name, "shape": [int(n) for n in shape], "norm": self._bracket(br)}
             for name, shape, br in analysis.weights
         ]
-        return with_spectra(entries, {name: m for name, _, m in block.weights()} if entries else {})
+        subjects = {name: br.upper.subject for name, _, br in analysis.weights}
+        return with_spectra(entries, {name: m for name, m in subjects.items() if isinstance(m, Matrix)})
 
     def _upper(self, bound: Bound) -> dict[str, Any]:
         self._keep(bound)
@@ -98,7 +100,7 @@ class Part:
         """One entry a branch: its answers at the point, and those on balls."""
         out: list[dict[str, Any]] = []
         for b in parts:
-            if b.radius == 0:
+            if b.relative == 0:
                 head = {"name": b.name, "operator": b.operator.digest, "point": self._array(b.point)}
                 out.append({**head, "norm": numbers.size(b.point), **self._answers(b), "ball": []})
             else:

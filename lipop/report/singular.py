@@ -15,28 +15,33 @@ from lipop.report.numbers import read
 
 MOST = 64  # values kept of one spectrum
 SMALL = 640  # up to this smaller side by SVD, above it from the Gram matrix
-LARGE_SIDE, LARGE = 2048, 2**25  # matrices whose smaller side or number of entries is larger are left out
+BUDGET = 8e10  # work spent on one block, about ten seconds on two cores; what does not fit is left out
 SAME = 1e-6  # agreement asked of a stated spectrum, relative to its largest value
+
+
+def work(shape: Sequence[int]) -> float:
+    """What the singular values of a matrix cost: the eigenvalues of its Gram matrix, and a quarter for the product."""
+    small, large = sorted(shape)
+    return float(small) ** 2 * (small + large / 4)
 
 
 def singular_values(a: np.ndarray) -> np.ndarray | None:
     """All singular values in falling order.
 
     What lies in the noise of rounding (``1e-13`` times the largest value; ``1e-7`` where the Gram matrix is used, at
-    sides of a thousand) is given as zero. None where the matrix is left out: too large (:data:`LARGE_SIDE`,
-    :data:`LARGE`), without entries, or not finite.
+    sides of a thousand) is given as zero. None where the matrix is left out: without entries, not finite, or dearer
+    than a whole block may be (:data:`BUDGET`).
 
     >>> singular_values(np.diag([3.0, 0.0, 4.0])).tolist()
     [4.0, 3.0, 0.0]
     """
     small = min(a.shape)
-    if not 0 < small <= LARGE_SIDE or a.size > LARGE:
+    if small == 0 or work(a.shape) > BUDGET:
         return None
-    a = np.asarray(a, dtype=np.float64)
     scale = float(np.abs(a).max())
     if not 0 < scale < np.inf:
         return np.zeros(small) if scale == 0 else None
-    a = a / scale  # no square overflows or vanishes
+    a = np.asarray(a, dtype=np.float64) / scale  # no square overflows or vanishes
     if small <= SMALL:
         found, noise = np.linalg.svd(a, compute_uv=False), np.finfo(float).eps * max(a.shape)
     else:
@@ -59,10 +64,10 @@ def chosen(values: np.ndarray) -> list[int]:
 
 
 def with_spectra(weights: Sequence[dict[str, Any]], matrices: Mapping[str, Matrix]) -> list[dict[str, Any]]:
-    """The entries of weights with the fields ``spectrum`` and ``spectrum_index`` added.
+    """The entries of a block's weights with the fields ``spectrum`` and ``spectrum_index`` added.
 
-    A matrix for which there are no singular values, or whose first one is not within the proved bracket (sizes at the
-    limits of float64), keeps its entry as it is.
+    In the order of the weights, as far as :data:`BUDGET` allows. A matrix for which there are no singular values, or
+    whose first one is not within the proved bracket (sizes at the limits of float64), keeps its entry as it is.
 
     Parameters
     ----------
@@ -71,10 +76,15 @@ def with_spectra(weights: Sequence[dict[str, Any]], matrices: Mapping[str, Matri
     matrices : mapping
         Each matrix by its name.
     """
+    affordable: set[str] = set()
+    spent = 0.0
+    for name, matrix in matrices.items():
+        if spent + work(matrix.mid.shape) <= BUDGET:
+            spent += work(matrix.mid.shape)
+            affordable.add(name)
 
     def one(weight: dict[str, Any]) -> dict[str, Any]:
-        matrix = matrices.get(weight["name"])
-        values = None if matrix is None else singular_values(matrix.mid)
+        values = singular_values(matrices[weight["name"]].mid) if weight["name"] in affordable else None
         if values is None:
             return weight
         kept = chosen(values)

@@ -44,9 +44,18 @@ def test_low_rank_ends_in_zeros():
     assert singular.chosen(found) == [0, 1, 2, 3, 4, 29]
 
 
-@pytest.mark.parametrize("shape", [(2049, 2049), (2, 2**25), (0, 3)])
+@pytest.mark.parametrize("shape", [(4096, 4096), (100, 2**27), (0, 3)])
 def test_what_is_left_out(shape):
     assert singular.singular_values(np.broadcast_to(0.5, shape)) is None
+
+
+def test_a_block_spends_no_more_than_its_budget(monkeypatch):
+    """In the order of the weights; a later one that is cheap enough still comes in."""
+    monkeypatch.setattr(singular, "BUDGET", 5.0)
+    sides = {"a": 1, "b": 1, "c": 2, "d": 1}  # a square matrix of side n costs 5/4 n^3
+    entries = [{"name": k, "shape": [n, n], "norm": {"lower": 1.0, "upper": 1.0}} for k, n in sides.items()]
+    found = singular.with_spectra(entries, {k: Matrix(np.eye(n)) for k, n in sides.items()})
+    assert ["spectrum" in w for w in found] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
