@@ -32,7 +32,7 @@ class FunctionOperator(Operator):
 
     Parameters
     ----------
-    domain, codomain : Space
+    domain, codomain : Space, int or shape
     function : callable
         ``function(x)``; the result is cast to x's dtype.
     jvp, vjp : callable or None
@@ -73,8 +73,8 @@ class FunctionOperator(Operator):
 
     def __init__(
         self,
-        domain: Space,
-        codomain: Space,
+        domain: Space | int | tuple[int | None, ...],
+        codomain: Space | int | tuple[int | None, ...],
         function: Value,
         jvp: Product | None = None,
         vjp: Product | None = None,
@@ -95,8 +95,7 @@ class FunctionOperator(Operator):
         if rule is not None and (lip is not None or find_rule(rule) is None):
             raise DomainError(f"{name}: give a registered rule and no lip beside it, found rule={rule!r}, lip={lip!r}")
         values = (
-            domain,
-            codomain,
+            *(s if isinstance(s, Space) else Space(s) for s in (domain, codomain)),  # pyright: ignore[reportArgumentType]  # a space takes ints
             function,
             jvp,
             vjp,
