@@ -137,11 +137,16 @@ class GatedMLP(Operator):
         a, b = self._middle(x)
         tops = float(np.abs(a).max()) * dot_up(gate) + float(np.abs(b).max()) * dot_up(up)
         size = float(inflate(dot_up(down) * tops, 6))
+
+        def pull(w: np.ndarray) -> np.ndarray:
+            y = w @ down
+            return (a * y) @ gate + (b * y) @ up
+
         return LinearOperator(
             x.shape,
             (*x.shape[:-1], down.shape[0]),
             lambda v: (a * (v @ gate.T) + b * (v @ up.T)) @ down.T,
-            lambda w: (a * (w @ down)) @ gate + (b * (w @ down)) @ up,
+            pull,
             majorant=size,
             product_error=gamma(sum(up.shape) + down.shape[0] + 6) * size,
         )
