@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lipop.core.operator import Operator
 
 DELTA = 1e-9  # failure probability of one Lanczos trial
+KEPT = 2**24  # entries of Lanczos vectors kept; long vectors get fewer steps, and at least 24
 DENSE = 600  # up to this many columns a derivative is assembled and certified without chance
 
 
@@ -225,7 +226,13 @@ def run_lanczos(J: LinearOperator, seed: int, steps: int | None, rtol: float) ->
     flip = J.shape[0] < J.shape[1]
     A = J.H if flip else J
     result = lanczos_upper(
-        lambda v: A.rmatvec(A.matvec(v)), A.shape_in, steps=steps, delta=DELTA, rtol=2 * rtol, rng=seed
+        lambda v: A.rmatvec(A.matvec(v)),
+        A.shape_in,
+        steps=steps,
+        delta=DELTA,
+        rtol=2 * rtol,
+        rng=seed,
+        max_steps=most_steps(A.shape[1]),
     )
     e = A.product_error
     if math.isfinite(e):
@@ -239,6 +246,11 @@ def run_lanczos(J: LinearOperator, seed: int, steps: int | None, rtol: float) ->
     return result
 
 
+def most_steps(n: int) -> int:
+    """How many steps of a trial may be taken on vectors of length n: all of them are kept in memory."""
+    return min(200, max(24, KEPT // n))
+
+
 def _lanczos_sym(J: LinearOperator, seed: int, steps: int | None, rtol: float) -> Any:
     from lipop_kernels import lanczos_upper
 
@@ -249,6 +261,7 @@ def _lanczos_sym(J: LinearOperator, seed: int, steps: int | None, rtol: float) -
         delta=DELTA,
         rtol=rtol,
         rng=seed,
+        max_steps=most_steps(J.shape[1]),
         product_error=J.product_error if math.isfinite(J.product_error) else 0.0,
     )
 
