@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -307,7 +308,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     try:
-        code = app(args=None if argv is None else list(argv), prog_name="lipop", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of overflows: what overflows says so itself
+            code = app(args=None if argv is None else list(argv), prog_name="lipop", standalone_mode=False)
     except UsageError as e:
         _complain(f"{e.format_message()} (see lipop --help)")
         return BAD_INPUT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     folder = Path(path)
     config = read_config(folder)
     family = config.get("model_type")
-    if family not in FAMILIES:
-        raise UnsupportedConfig(f"config key 'model_type' = {family!r}: lipop knows {', '.join(sorted(FAMILIES))}")
+    if not isinstance(family, str) or family not in FAMILIES:
+        found = f"config key 'model_type' = {reprlib.repr(family)}"
+        raise UnsupportedConfig(f"{folder}: {found}: lipop knows {', '.join(sorted(FAMILIES))}")
     return FAMILIES[family](folder, config, Checkpoint.open(folder))

@@ -116,7 +116,7 @@ def check_ids(ids: ArrayLike, vocab_size: int, max_positions: int | None = None)
     >>> check_ids([1, 60], vocab_size=60)
     Traceback (most recent call last):
         ...
-    lipop.errors.TokenError: token id 60 at index 1 is outside the vocabulary 0, ..., 59
+    lipop.errors.TokenError: token id 60 at index 1 is outside the vocabulary 0, ..., 59; is the tokenizer this model's?
     """
     try:
         given = np.asarray(ids)
@@ -129,9 +129,14 @@ def check_ids(ids: ArrayLike, vocab_size: int, max_positions: int | None = None)
     if not np.issubdtype(given.dtype, np.integer):
         raise TokenError(f"token ids must be integers that fit in 64 bits, found dtype {given.dtype}")
     if max_positions is not None and given.size > max_positions:
-        raise TokenError(f"{given.size} tokens, but the model has {max_positions} positions; give a shorter text")
+        raise TokenError(
+            f"{given.size} tokens, but the model has {max_positions} positions; give a shorter text, or fewer tokens"
+        )
     bad = (given < 0) | (given >= vocab_size)
     if bad.any():
         k = int(np.argmax(bad))
-        raise TokenError(f"token id {int(given[k])} at index {k} is outside the vocabulary 0, ..., {vocab_size - 1}")
+        raise TokenError(
+            f"token id {int(given[k])} at index {k} is outside the vocabulary 0, ..., {vocab_size - 1}; "
+            "is the tokenizer this model's?"
+        )
     return given.astype(np.int64)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import lipop
-from lipop.errors import DomainError
+from lipop.errors import DomainError, LipopError, NonFiniteError
 from lipop.report import files, html, limit
 from lipop.report.kept import Kept
 from lipop.report.part import Part
@@ -189,7 +189,7 @@ def analyze(
     kept = Kept(store, model, ids_digest(ids), [options, _name(analyze_block)])
     if store is not None and report is not None:
         files.sweep(report)
-    points = kept.activations(lambda: model.activations(model.embed(tokens=ids)))
+    points = kept.activations(lambda: _points(model, ids))
 
     def write() -> dict[str, Any]:
         return document.data() if report is None else document.write(report)
@@ -207,12 +207,25 @@ def analyze(
             before(i)
         if data is None and document.entries:
             write()
-        part = Part.of(build(), points[i], _analysis(analyze_block)(build(), points[i], **options))
+        try:
+            part = Part.of(build(), points[i], _analysis(analyze_block)(build(), points[i], **options))
+        except (ValueError, ArithmeticError) as e:
+            where = f"block {i} ({model.block_names[i]})"
+            if isinstance(e, LipopError):
+                raise type(e)(f"{where}: {e}") from e
+            raise NonFiniteError(f"{where}: its weights or inputs are too large or too small for float64 ({e})") from e
         kept.keep(points[i], part)
         entry, data = document.add(i, part), write()
         if after is not None:
             after(i, entry)
     return data or write()
+
+
+def _points(model: Model, ids: np.ndarray) -> Sequence[np.ndarray]:
+    """The input of each block. Each is built on the way, the last one too, so that bad weights stop a run at once."""
+    points = model.activations(model.embed(tokens=ids))
+    model.blocks[len(model.blocks) - 1]
+    return points
 
 
 def _analysis(given: Analyze | None) -> Any:  # a block is whatever the protocol describes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,10 @@ ANSWER = "UNDECIDED"
 
 
 def increment(block: Block, x: np.ndarray) -> float | None:
-    """``|T x - x| / |x|`` of a block at its input (None where T x has another shape or x is zero)."""
+    """``|T x - x| / |x|`` of a block at its input (None where T x has another shape, or x is zero or next to it)."""
     y = block(x)
-    return size(y - x) / size(x) if y.shape == x.shape and size(x) > 0 else None
+    ratio = size(y - x) / size(x) if y.shape == x.shape and size(x) > 0 else math.inf
+    return ratio if math.isfinite(ratio) else None
 
 
 def section(total: int, blocks: list[Mapping[str, Any]], increments: list[float | None]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lipop.core.bound import Bound, Bracket
+from lipop.core.space import norm
 
 
 def shown(value: float) -> float | str:
@@ -43,7 +44,10 @@ def upper(bound: Bound) -> dict[str, Any]:
 
 def size(x: np.ndarray) -> float:
     """The F norm of a token array, as reports state it."""
-    return float(np.linalg.norm(x))
+    plain = float(np.linalg.norm(x))
+    return (
+        plain if 1e-150 < plain < math.inf else norm(x)
+    )  # the squares of small entries underflow, of large ones overflow
 
 
 __all__ = ["bracket", "read", "shown", "size", "upper"]

@@ -26,6 +26,7 @@ from lipop.report.probe import fresh_lower
 from lipop.report.protocol import Block, Model, Subjects
 from lipop.report.subjects import subjects_of
 
+SMALLEST = 5e-324
 SAME = 1e-9  # relative agreement asked of recomputed activations
 
 
@@ -278,9 +279,12 @@ class _Check:
                 yield Place(f"{inner}.lip_sum_rule", answers["lip_sum_rule"], what, total, region)
 
     def _balls(self, path: str, balls: list[Any], x: np.ndarray) -> Iterator[tuple[str, dict[str, Any], Ball]]:
+        size = numbers.size(x)
         _agree(f"{path}.ball", [b["relative"] for b in balls], self.data["settings"]["radii"])
         for j, ball in enumerate(balls):
-            _near(f"{path}.ball[{j}].relative", ball["relative"], ball["radius"] / numbers.size(x))
+            expected = ball["relative"] * size
+            if not abs(ball["radius"] - expected) <= 1e-12 * expected + SMALLEST:
+                _agree(f"{path}.ball[{j}].relative", ball["relative"], ball["radius"] / size if size > 0 else None)
             yield f"{path}.ball[{j}]", ball, Ball(x, ball["radius"])
 
     def _array(self, where: str, sha: str, expected: np.ndarray) -> np.ndarray:

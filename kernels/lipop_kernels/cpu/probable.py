@@ -29,6 +29,9 @@ from lipop_kernels.cpu.gram import gram_matvec
 
 Product = Callable[[np.ndarray], np.ndarray]
 
+UNDERFLOW = 1e-150
+"""Vectors shorter than this have squares that underflow: the recurrence takes them for zero."""
+
 
 def lanczos_upper(
     apply: Product,
@@ -132,7 +135,7 @@ def lanczos_upper(
     root = float(values[-1]) if betas[-1] == 0 else growth_root(alphas, betas, overlap(n, delta))
     size = float(np.abs(alphas).max() + 2 * betas.max())
     loss = float(np.linalg.norm(V[:k] @ V[:k].T - np.eye(k))) + 4 * k * UNIT
-    upper = root + up(math.sqrt(k) * (product_error + worst) + loss * size + 8 * k * UNIT * size, 8)
+    upper = root + up(math.sqrt(k) * (product_error + worst + UNDERFLOW) + loss * size + 8 * k * UNIT * size, 8)
     vector = s @ V[:k]
     vector /= np.linalg.norm(vector)
     lower = _rayleigh_down(product, vector, product_error)
@@ -144,7 +147,7 @@ def _rayleigh_down(product: Product, v: np.ndarray, product_error: float) -> flo
     w = product(v)
     g = gamma(v.size + 2)
     square = float(v @ v)
-    value = float(v @ w) - up(g * norm_up(w) * norm_up(v), 8) - up(product_error * norm_up(v) ** 2, 6)
+    value = float(v @ w) - up(g * norm_up(w) * norm_up(v), 8) - up(product_error * norm_up(v) ** 2, 6) - UNDERFLOW**2
     quotient = value / square
     return quotient - up(abs(quotient) * (2 * g + 4 * UNIT), 4)
 
