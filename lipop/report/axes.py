@@ -119,6 +119,7 @@ def _step_up(value: float) -> float:
 
 
 SMALLEST, LARGEST = 1e-290, 1e290
+"""Between these a number can stand on a logarithmic scale with round ends."""
 
 
 def reach(values: Iterable[float], factor: float) -> tuple[float, float] | None:
@@ -134,4 +135,4 @@ def reach(values: Iterable[float], factor: float) -> tuple[float, float] | None:
     return found[0], max(v for v in found if v <= found[0] * factor)
 
 
-__all__ = ["Scale", "label", "reach", "round_range"]
+__all__ = ["LARGEST", "SMALLEST", "Scale", "label", "reach", "round_range"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lipop.report.axes import Scale, label, reach, round_range
+from lipop.report.axes import LARGEST, SMALLEST, Scale, label, reach, round_range
 from lipop.report.markup import Markup, join, tag
 from lipop.report.rows import radius
 from lipop.report.svg import Mark, arrow, cut, figure, kind, line, number, path, words, y_axis
@@ -60,8 +62,8 @@ def _panel(panel: Panel, blocks: Sequence[tuple[int, str]], slot: float, top: fl
     shown = reach((v for m in panel.marks for v in m.values()), FAR)
     low, high = shown or (1.0, 10.0)
     roomy = slot >= 54
-    far = any(m.high > high for m in panel.marks)
-    head = 22 + (16 if roomy else 48 if far else 4)
+    turned = max((len(number(m.high, digits=3)) for m in panel.marks if m.high > high), default=0)
+    head = 22 + (16 if roomy else 7 * turned + 4)
     y = round_range(low, high, top + head + 84, top + head)
     right = LEFT + slot * len(blocks)
     out: list[Markup | None] = [words(0, top + 14, panel.title, "title"), y_axis(y, LEFT, right, 4)]
@@ -81,15 +83,19 @@ def _panel(panel: Panel, blocks: Sequence[tuple[int, str]], slot: float, top: fl
                 None
                 if m.low is None or y.beyond(m.low)
                 else tag("circle", cx=x, cy=y(m.low), r=min(3.2, slot * 0.2), class_=f"dot {kind(m.low_status)}"),
-                words(x, at - 7 if not above else at - 5, number(m.high, digits=3), "value", anchor="middle")
-                if roomy
-                else words(x + 3, at - 5, number(m.high, digits=3), "value", turn=True)
-                if above
-                else None,
+                _value(number(m.high, digits=3), x, at - 6, roomy, above),
                 class_=kind(m.status),
             )
         )
     return join(out), head + 84 + 16
+
+
+def _value(text: str, x: float, y: float, roomy: bool, above: bool) -> Markup | None:
+    """An upper end in figures: over its mark where there is room, turned where only a value beyond the scale needs it
+    (∞ never, which turned is an 8)."""
+    if roomy or (above and len(text) <= 2):
+        return words(x, y, text, "value", anchor="middle")
+    return words(x + 3, y, text, "value", turn=True) if above else None
 
 
 # ---- radius -> bracket ----
@@ -107,51 +113,77 @@ class Curve:
 
 def curves(found: Sequence[Curve]) -> list[Markup]:
     """One small plot a block, all on the same scales, so that they compare."""
+    found = [replace(c, balls=[(r, m) for r, m in c.balls if SMALLEST < r < LARGEST]) for c in found]
+    found = [c for c in found if c.balls]
     radii = sorted({r for c in found for r, _ in c.balls})
     shown = reach((v for c in found for m in (c.point, *(m for _, m in c.balls)) for v in m.values()), FAR_IN_CURVES)
     if not radii:
         return []
     x = round_range(radii[0], radii[-1], 44, 200)
-    y = round_range(*(shown or (1.0, 10.0)), 128, 38)
+    y = round_range(*(shown or (1.0, 10.0)), 136, 46)
     return [_curve(c, x, y) for c in found]
 
 
 def _curve(c: Curve, x: Scale, y: Scale) -> Markup:
     balls = sorted(c.balls, key=lambda b: b[0])
-    upper = [(x(r), y(m.high)) for r, m in balls]
+    upper = _rise([(r, m.high) for r, m in balls], x, y)
     lower = [(x(r), y(m.low if m.low is not None else y.low)) for r, m in balls]
-    marks: list[Markup | None] = []
-    for (r, m), (px, py) in zip(balls, upper, strict=True):
-        above = y.beyond(m.high) > 0
-        marks.append(
-            tag(
-                "g",
-                tag("title", m.words(f"Lip on the ball of radius {radius(r)}")),
-                arrow(px, py - 2, 5) if above else tag("circle", cx=px, cy=py, r=3.2, class_="dot"),
-                words(min(px, x.stop - 18), py - 5, number(m.high, digits=3), "value", anchor="middle")
-                if above
-                else None,
-                class_=kind(m.status),
-            )
-        )
-    ticks = x.ticks(4)
     return figure(
         f"curve-{c.index}",
         f"Block {c.index}: bracket by radius",
         "; ".join([c.point.words("|DT(x₀)|"), *(m.words(f"Lip, {radius(r)}") for r, m in balls)]),
         212,
-        158,
+        166,
         words(4, 13, f"block {c.index}", "title"),
         y_axis(y, x.start, x.stop, 4),
-        *(words(x(v), y.start + 14, label(v), anchor="middle") for v in ticks),
+        *(words(x(v), y.start + 14, label(v), anchor="middle") for v in x.ticks(4)),
         words((x.start + x.stop) / 2, y.start + 27, "radius over |x₀|", "unit", anchor="middle"),
         path([*upper, *reversed(lower)], "band", closed=True),
         line(x.start, y(c.point.high), x.stop, y(c.point.high), "at-point"),
-        path(upper, "curve"),
+        path(_until_top(upper, y), "curve"),
         path(lower, "curve low"),
-        *marks,
+        *(_ball(r, m, x, y) for r, m in balls),
+        *_beyond([(x(r), m.high) for r, m in balls if y.beyond(m.high) > 0], x, y),
         class_="small",
     )
+
+
+def _rise(ends: Sequence[tuple[float, float]], x: Scale, y: Scale) -> list[tuple[float, float]]:
+    """Upper ends joined by straight lines, cut off where they leave the scale."""
+    out: list[tuple[float, float]] = []
+    for (r0, v0), (r1, v1) in itertools.pairwise([ends[0], *ends]):
+        if out and y.beyond(v0) == 0 < y.beyond(v1) and v0 > 0:
+            part = math.log(y.high / v0) / math.log(v1 / v0) if math.isfinite(v1) else 1.0
+            out.append((x(r0) + part * (x(r1) - x(r0)), y.stop))
+        out.append((x(r1), y(v1)))
+    return out
+
+
+def _until_top(points: list[tuple[float, float]], y: Scale) -> list[tuple[float, float]]:
+    """The points without those that only run along the upper edge in the end."""
+    inside = [i for i, p in enumerate(points) if p[1] > y.stop]
+    return points[: (inside[-1] if inside else 0) + 2]
+
+
+def _ball(r: float, m: Mark, x: Scale, y: Scale) -> Markup:
+    px, py = x(r), y(m.high)
+    mark = arrow(px, py - 2, 5) if y.beyond(m.high) > 0 else tag("circle", cx=px, cy=py, r=3.2, class_="dot")
+    return tag("g", tag("title", m.words(f"Lip, {radius(r)}")), mark, class_=kind(m.status))
+
+
+def _beyond(values: Sequence[tuple[float, float]], x: Scale, y: Scale) -> list[Markup]:
+    """Values beyond the scale, printed in two rows; those for which there is no room stand in the table only."""
+    free = [x.start - 20.0, x.start - 20.0]  # where each row ends
+    out: list[Markup] = []
+    for px, value in values:
+        text = number(value, digits=3)
+        half = 3.4 * len(text)
+        middle = min(px, x.stop + 10 - half)
+        row = next((i for i in (0, 1) if middle - half > free[i]), None)
+        if row is not None:
+            free[row] = middle + half
+            out.append(words(middle, y.stop - 5 - 11 * row, text, "value", anchor="middle"))
+    return out
 
 
 __all__ = ["Curve", "Panel", "brackets", "curves"]

@@ -70,3 +70,16 @@ def hostile(data):
         node["params"] = {next(texts, "p"): next(texts, "q"), "numbers": [1, "0x1.8p+1"]}
         node["evidence"] = {**node["evidence"], "assumes": list(HOSTILE)}
     return out
+
+
+def many_radii(data, count=9):
+    """The document with many radii, the ends of most beyond every scale."""
+    out = copy.deepcopy(data)
+    out["settings"]["radii"] = [10.0 ** (i - count) for i in range(count)]
+    for b in out["blocks"]:
+        ball = b["ball"][0]
+        b["ball"] = [
+            {**ball, "relative": r, "upper": ball["upper"] * 10.0 ** (2 * i)}
+            for i, r in enumerate(out["settings"]["radii"])
+        ]
+    return out

@@ -7,6 +7,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -338,10 +339,38 @@ def test_a_clipped_value_is_marked_and_printed():
     assert "block 1 (b): Lip: 1 ≤" not in page.text()
 
 
+def proved(low, high):
+    return Mark(low, high, "PROVED", "PROVED")
+
+
+def test_a_curve_leaves_its_plot_where_its_value_passes_the_edge():
+    """From 1 at radius 1e-4 to 1e16 at 1e-2 it is a straight line of slope 8 in decades."""
+    curve = plots.Curve(0, "a", proved(1, 1), [(1e-4, proved(1, 1)), (1e-3, proved(1, 1e8)), (1e-2, proved(1, 1e16))])
+    (drawn,) = plots.curves([curve, plots.Curve(1, "b", proved(1, 5000.0), [])])
+    page = Page(drawn)
+    band = page.one("path", **{"class": "band"})["d"]
+    points = [tuple(map(float, p.split())) for p in re.findall(r"[ML]([-\d. ]+)", band)]
+    y = round_range(1.0, 1.0, 136, 46)
+    (x0, _), (crossing, top), (x1, _), *_ = points
+    assert top == 46.0
+    assert (crossing - x0) / (x1 - x0) == pytest.approx(np.log10(y.high) / 8, abs=0.01)
+    assert len(page.all("path", **{"class": "arrow"})) == 2
+    assert len(re.findall("[ML]", page.all("path", **{"class": "curve"})[0]["d"])) == 2, (
+        "the edge is not drawn as a curve"
+    )
+
+
+def test_radii_that_no_logarithmic_scale_holds_are_not_drawn():
+    balls = [(0.0, proved(1, 1)), (1e-320, proved(1, 2))]
+    assert plots.curves([plots.Curve(0, "a", proved(1, 1), balls)]) == []
+
+
 def test_dahlquist_and_lip_of_the_sum_meet_on_the_line():
     """A branch c I has a = c and Lip(I + F) = 1 + c: its mark lies on the dashed line."""
-    mark = lambda v: Mark(v, v, "PROVED", "PROVED")  # noqa: E731
-    found = [plots_branches.Branch(i, "mlp", mark(c), mark(1 + c), mark(1 + c)) for i, c in enumerate((0.5, 1.0, 2.0))]
+    found = [
+        plots_branches.Branch(i, "mlp", proved(c, c), proved(1 + c, 1 + c), proved(1 + c, 1 + c))
+        for i, c in enumerate((0.5, 1.0, 2.0))
+    ]
     page = Page(plots_branches.scatters(found)[0])
     line = page.one("line", **{"class": "at-point"})
     x1, y1, x2, y2 = (float(line[k]) for k in ("x1", "y1", "x2", "y2"))
