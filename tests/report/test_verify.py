@@ -10,38 +10,12 @@ import pytest
 from lipop import Ball
 from lipop.core import proof
 from lipop.core.bound import Claim
-from lipop.core.digest import array_digest, digest
-from lipop.core.rounding import grid_down, grid_up
-from lipop.core.rule import RULES
 from lipop.errors import LipopError, ProofError, ReportError
 from lipop.report import files, limit
-from lipop.report.document import ids_digest
 from lipop.report.probe import fresh_lower
 from lipop.report.verify import verify
+from tests.report.forgeries import FORGERIES, block, block_removed
 from tests.report.toy import ToyModel
-
-
-def block(f, i=0):
-    return f.data["blocks"][i]
-
-
-def on_grid(f, name, factor):
-    """A leaf's value times a factor, on the leaf's grid."""
-    node = f.node(name)
-    bits = RULES[node["rule"]].grid
-    return (grid_up if factor > 1 else grid_down)(float.fromhex(node["value"]) * factor, bits)
-
-
-def find(f, rule, start=None):
-    """Some node made by the rule (below a given one)."""
-    stack = list(f.data["proofs"]) if start is None else [start]
-    while stack:
-        name = stack.pop(0)
-        if f.node(name)["rule"] == rule:
-            return name
-        stack += [] if start is None else f.node(name)["premises"]
-    raise LookupError(rule)
-
 
 # ---- the true report ----
 
@@ -78,428 +52,100 @@ def test_rehashing_an_unchanged_report_changes_nothing(forgery, report):
 # ---- forgeries ----
 
 
-def displayed(f):
-    block(f)["jacobian"]["upper"] *= 0.5
-
-
-def displayed_lower(f):
-    block(f, 2)["ball"][1]["lower"] *= 1.5
-
-
-def displayed_integer(f):
-    f.set_value(block(f)["jacobian"]["proof"], 2.0)
-    block(f)["jacobian"]["upper"] = 2
-
-
-def leaf_up(f):
-    name = block(f)["weights"][0]["norm"]["proof"]
-    f.set_value(name, on_grid(f, name, 1.01))
-
-
-def leaf_down(f):
-    name = block(f)["weights"][0]["norm"]["proof"]
-    f.set_value(name, on_grid(f, name, 0.99))
-
-
-def witness_value_up(f):
-    name = block(f)["weights"][0]["norm"]["lower_proof"]
-    f.set_value(name, on_grid(f, name, 1 + 1e-6))
-
-
-def leaf_off_grid(f):
-    name = block(f)["weights"][0]["norm"]["proof"]
-    f.set_value(name, np.nextafter(float.fromhex(f.node(name)["value"]), np.inf))
-
-
-def deep_leaf_down(f):
-    """A premise far below the display, with everything above it re-evaluated."""
-    name = f.leaf_of(block(f, 2)["ball"][0]["proof"], lambda n: n["claim"]["quantity"] == "op_norm")
-    f.set_value(name, on_grid(f, name, 0.9))
-    f.propagate()
-
-
-def deep_leaf_up(f):
-    name = f.leaf_of(block(f, 2)["ball"][0]["proof"], lambda n: n["claim"]["quantity"] == "op_norm")
-    f.set_value(name, on_grid(f, name, 1.1))
-    f.propagate()
-
-
-def inner_up(f):
-    name = find(f, "linearize@1")
-    f.set_value(name, float.fromhex(f.node(name)["value"]) * 1.5)
-
-
-def inner_down(f):
-    name = find(f, "linearize@1")
-    f.set_value(name, float.fromhex(f.node(name)["value"]) * 0.5)
-
-
-def inner_last_bit(f):
-    name = find(f, "linearize@1")
-    f.set_value(name, np.nextafter(float.fromhex(f.node(name)["value"]), 0))
-
-
-def infinite(f):
-    name = block(f)["ball"][0]["proof"]
-    f.node(name)["value"] = "inf"
-    block(f)["ball"][0]["upper"] = "inf"
-
-
-def rule_of_leaf(f):
-    f.node(find(f, "norm.dense@1"))["rule"] = "norm.cholesky@1"
-
-
-def rule_of_inner(f):
-    f.node(find(f, "linearize@1"))["rule"] = "sum@1"
-
-
-def rule_unknown(f):
-    f.node(find(f, "linearize@1"))["rule"] = "wishful.thinking@1"
-
-
-def premises_exchanged(f):
-    f.node(find(f, "linearize@1"))["premises"].reverse()
-
-
-def premise_of_another_block(f):
-    one, other = (find(f, "linearize@1", block(f, i)["ball"][0]["proof"]) for i in (0, 1))
-    f.node(one)["premises"][0] = f.node(other)["premises"][0]
-
-
-def premise_dropped(f):
-    name = find(f, "linearize@1")
-    f.node(name)["premises"] = f.node(name)["premises"][:1]
-
-
-def parameter(f):
-    f.node(find(f, "dahlquist.lanczos@1"))["params"]["seed"] = "many"
-
-
-def seed_of_evidence(f):
-    f.node(find(f, "dahlquist.lanczos@1"))["params"]["seed"] += 1
-
-
-def region_radius(f):
-    """The claim on a larger ball than was proved."""
-    name = block(f)["ball"][0]["proof"]
-    f.node(name)["claim"]["region"]["radius"] = (2 * block(f)["ball"][0]["radius"]).hex()
-
-
-def region_radius_everywhere(f):
-    """Node, premises and display agree on a larger radius than the label says."""
-    ball = block(f)["ball"][0]
-    old, new = float(ball["radius"]).hex(), (2 * ball["radius"]).hex()
-    for node in f.data["proofs"].values():
-        if node["claim"]["region"].get("radius") == old:
-            node["claim"]["region"]["radius"] = new
-    for entry in (ball, block(f)["residuals"][0]["ball"][0]):
-        entry["radius"] *= 2
-
-
-def relative_label(f):
-    block(f)["ball"][0]["relative"] *= 10
-
-
-def relative_label_and_setting(f):
-    f.data["settings"]["radii"][0] *= 10
-    for b in f.data["blocks"]:
-        for balls in (b["ball"], *(r["ball"] for r in b["residuals"])):
-            balls[0]["relative"] *= 10
-
-
-def balls_exchanged(f):
-    one, other = block(f)["ball"]
-    for key in ("upper", "proof", "lower", "lower_proof"):
-        one[key], other[key] = other[key], one[key]
-
-
-def region_array(f):
-    """Another input point, wherever it is named."""
-    sha = block(f)["x0"]
-    f.set_array(sha, f.arrays[sha] * 1.001)
-
-
-def witness_array(f):
-    witness = f.node(block(f)["weights"][0]["norm"]["lower_proof"])["witness"]["arrays"]
-    old = witness["v"]
-    f.set_array(old, np.linspace(1.0, 2.0, len(f.arrays[old])))
-
-
-def witness_outside(f):
-    """A witness point that does not lie in the region."""
-    node = f.node(block(f)["ball"][0]["lower_proof"])
-    sha = node["witness"]["arrays"]["x"]
-    far = f.arrays[sha] + 10.0
-    f.arrays[array_digest(far)] = far
-    node["witness"]["arrays"]["x"] = array_digest(far)
-
-
-def array_changed(f):
-    """The array, but not its name."""
-    sha = block(f)["x0"]
-    f.arrays[sha] = f.arrays[sha] + 1.0
-
-
-def array_missing(f):
-    del f.arrays[block(f)["x0"]]
-
-
-def array_added(f):
-    x = np.arange(3.0)
-    f.arrays[array_digest(x)] = x
-
-
-def evidence_upgraded(f):
-    name = find(f, "dahlquist.lanczos@1")
-    f.node(name)["evidence"]["trials"] = []
-    for b in f.data["blocks"]:
-        for r in b["residuals"]:
-            for entry in (r, *r["ball"]):
-                entry["dahlquist"]["status"] = entry["lip_sum_rule"]["status"] = "PROVED"
-
-
-def evidence_upgraded_above(f):
-    """Only the conclusion claims to be sure."""
-    entry = block(f)["residuals"][0]["dahlquist"]
-    f.node(entry["proof"])["evidence"]["trials"] = []
-    entry["status"] = "PROVED"
-
-
-def probable_called_proved(f):
-    """A certificate with chance relabelled as one without."""
-    name = find(f, "dahlquist.lanczos@1")
-    node = f.node(name)
-    node["rule"], node["params"], node["evidence"]["trials"] = "symmax.cholesky@1", {"rtol": (1e-8).hex()}, []
-
-
-def status_text(f):
-    block(f)["residuals"][0]["dahlquist"]["status"] = "PROVED"
-
-
-def status_lower(f):
-    block(f)["jacobian"]["lower_status"] = "WITNESSED"
-
-
-def node_removed(f):
-    del f.data["proofs"][block(f)["jacobian"]["proof"]]
-
-
-def premise_removed(f):
-    del f.data["proofs"][f.node(find(f, "linearize@1"))["premises"][0]]
-
-
-def node_added(f):
-    node = json.loads(json.dumps(f.node(block(f)["weights"][0]["norm"]["proof"])))
-    node["params"]["rtol"] = (1e-4).hex()
-    f.data["proofs"][digest(node)] = node
-
-
-def node_field(f):
-    f.node(block(f)["jacobian"]["proof"])["note"] = "trust me"
-
-
-def blocks_exchanged(f):
-    blocks = f.data["blocks"]
-    blocks[0], blocks[1] = blocks[1], blocks[0]
-
-
-def blocks_exchanged_and_renumbered(f):
-    blocks_exchanged(f)
-    for i, b in enumerate(f.data["blocks"][:2]):
-        b["index"], b["name"] = i, f"layer.{i}"
-    layers = f.data["limit"]["diagnosis"]
-    layers[0]["jacobian"], layers[1]["jacobian"] = layers[1]["jacobian"], layers[0]["jacobian"]
-
-
-def block_removed(f):
-    del f.data["blocks"][2]
-    del f.data["limit"]["diagnosis"][2]
-    f.prune()
-
-
-def block_twice(f):
-    f.data["blocks"][1] = f.data["blocks"][0]
-
-
-def weights_of_another_block(f):
-    block(f)["weights"][0]["norm"] = block(f, 1)["weights"][0]["norm"]
-
-
-def weight_renamed(f):
-    block(f)["weights"][0]["name"] = "attention.weight"
-
-
-def weight_reshaped(f):
-    block(f)["weights"][0]["shape"] = [36, 1]
-
-
-def weight_left_out(f):
-    block(f, 2)["weights"].pop()
-
-
-def branch_left_out(f):
-    block(f, 2)["residuals"].pop()
-
-
-def branch_as_sum(f):
-    entry = block(f)["residuals"][0]
-    entry["lip_sum"] = entry["lip_branch"]
-
-
-def dahlquist_as_lip(f):
-    entry = block(f)["residuals"][0]
-    entry["lip_branch"] = entry["dahlquist"]
-
-
-def lower_as_upper(f):
-    entry = block(f)["jacobian"]
-    entry["upper"], entry["proof"], entry["status"] = entry["lower"], entry["lower_proof"], entry["lower_status"]
-
-
-def point_as_ball(f):
-    """The bound at the point, shown for a ball."""
-    block(f)["ball"][1].update(block(f)["jacobian"])
-
-
-def shell_wider(f):
-    block(f)["shell"]["R"] *= 2
-
-
-def model_sha(f):
-    f.data["model"]["sha256"] = "0" * 64
-
-
-def model_family(f):
-    f.data["model"]["family"] = "bert"
-
-
-def tokens_changed(f):
-    f.data["input"]["ids"][0] += 1
-
-
-def tokens_changed_with_digest(f):
-    f.data["input"]["ids"][0] -= 1
-    f.data["input"]["sha256"] = ids_digest(np.array(f.data["input"]["ids"]))
-
-
-def token_outside(f):
-    f.data["input"]["ids"][0] = 10**6
-    f.data["input"]["sha256"] = ids_digest(np.array(f.data["input"]["ids"]))
-
-
-def size_of_input(f):
-    block(f)["norm"] *= 2
-
-
-def answer(f):
-    f.data["limit"]["answer"] = "EXISTS"
-
-
-def increment(f):
-    f.data["limit"]["diagnosis"][1]["increment"] *= 0.5
-
-
-def evidence_text(f):
-    f.data["limit"]["evidence"].append("the limit exists")
-
-
-def diagnosis_number(f):
-    f.data["limit"]["diagnosis"][0]["jacobian"]["upper"] *= 0.5
-
-
-def incomplete(f):
-    f.data["complete"] = False
-
-
-FORGERIES = {
-    displayed: r"blocks\[0\]\.jacobian\.upper: .*node [0-9a-f]{12} \(linearize@1\)",
-    displayed_lower: r"blocks\[2\]\.ball\[1\]\.lower: .*node [0-9a-f]{12}",
-    displayed_integer: r"node [0-9a-f]{12} \(linearize@1\)",
-    leaf_up: r"node [0-9a-f]{12} \(norm\.cholesky@1\): .*looser",
-    leaf_down: r"node [0-9a-f]{12} \(norm\.cholesky@1\): .*above the stated",
-    witness_value_up: r"node [0-9a-f]{12} \(norm\.vector@1\): .*below the stated",
-    leaf_off_grid: r"node [0-9a-f]{12} \(norm\.cholesky@1\): .*grid",
-    deep_leaf_down: r"node [0-9a-f]{12} \(norm\.dense@1\): .*above the stated",
-    deep_leaf_up: r"node [0-9a-f]{12} \(norm\.dense@1\): .*looser",
-    inner_up: r"node [0-9a-f]{12} \(linearize@1\): .*re-evaluation",
-    inner_down: r"node [0-9a-f]{12} \(linearize@1\): .*re-evaluation",
-    inner_last_bit: r"node [0-9a-f]{12} \(linearize@1\): .*re-evaluation",
-    infinite: r"node [0-9a-f]{12} \(linearize@1\): .*re-evaluation",
-    rule_of_leaf: r"node [0-9a-f]{12} \(norm\.cholesky@1\)",
-    rule_of_inner: r"node [0-9a-f]{12} \(sum@1\): the premises do not support",
-    rule_unknown: r"node [0-9a-f]{12} \(wishful\.thinking@1\): there is no such rule",
-    premises_exchanged: r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
-    premise_of_another_block: r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
-    premise_dropped: r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
-    parameter: r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): .*parameters are malformed",
-    seed_of_evidence: r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): the evidence",
-    region_radius: r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
-    region_radius_everywhere: r"blocks\[0\]\.ball\[0\]\.relative",
-    relative_label: r"blocks\[0\]\.ball",
-    relative_label_and_setting: r"blocks\[0\]\.ball\[0\]\.relative",
-    balls_exchanged: r"blocks\[0\]\.ball\[0\]\.(lower|upper): .*displayed is",
-    region_array: r"blocks\[0\]\.x0: .*activation",
-    witness_array: r"node [0-9a-f]{12} \(norm\.vector@1\): .*below the stated",
-    witness_outside: r"node [0-9a-f]{12} \(lip\.direction@1\): .*outside the region",
-    array_changed: r"array [0-9a-f]{12} does not have the digest",
-    array_missing: r"node [0-9a-f]{12}.* array .* is missing",
-    array_added: r"array [0-9a-f]{12}: neither",
-    evidence_upgraded: r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): the evidence",
-    evidence_upgraded_above: r"node [0-9a-f]{12} \(linearize@1\): the evidence",
-    probable_called_proved: r"node [0-9a-f]{12} \(symmax\.cholesky@1\)|node [0-9a-f]{12} \(linearize@1\): the evidence",
-    status_text: r"blocks\[0\]\.residuals\[0\]\.dahlquist\.status: .*node [0-9a-f]{12}",
-    status_lower: r"blocks\[0\]\.jacobian\.lower_status: .*node [0-9a-f]{12}",
-    node_removed: r"blocks\[0\]\.jacobian\.upper: its proof node [0-9a-f]{12} is not in the report",
-    premise_removed: r"node [0-9a-f]{12} is missing",
-    node_added: r"node [0-9a-f]{12} \(norm\.cholesky@1\): no displayed number rests on it",
-    node_field: r"proofs\.[0-9a-f]{64}: .*note",
-    blocks_exchanged: r"blocks\[0\]\.index",
-    blocks_exchanged_and_renumbered: r"blocks\[0\]\.operator",
-    block_removed: r"complete: True, but 2 blocks",
-    block_twice: r"blocks\[1\]\.index",
-    weights_of_another_block: r"blocks\[0\]\.weights\[0\]\.norm\.lower: its node [0-9a-f]{12}.*operator",
-    weight_renamed: r"blocks\[0\]\.weights",
-    weight_reshaped: r"blocks\[0\]\.weights\[0\]\.shape",
-    weight_left_out: r"blocks\[2\]\.weights",
-    branch_left_out: r"blocks\[2\]\.residuals",
-    branch_as_sum: r"blocks\[0\]\.residuals\[0\]\.lip_sum\.lower: its node [0-9a-f]{12}.*operator",
-    dahlquist_as_lip: r"blocks\[0\]\.residuals\[0\]\.lip_branch\.lower: its node [0-9a-f]{12}.*about dahlquist",
-    lower_as_upper: r"blocks\[0\]\.jacobian\.upper: its node [0-9a-f]{12}.*other side",
-    point_as_ball: r"blocks\[0\]\.ball\[1\]\.upper: its node [0-9a-f]{12}.*holds on",
-    shell_wider: r"blocks\[0\]\.shell\.upper: its node [0-9a-f]{12}.*holds on",
-    model_sha: r"model\.sha256",
-    model_family: r"model\.family",
-    tokens_changed: r"input\.sha256",
-    tokens_changed_with_digest: r"blocks\[0\]\.x0: .*activation",
-    token_outside: r"input\.ids",
-    size_of_input: r"blocks\[0\]\.norm",
-    answer: r"limit\.answer",
-    increment: r"limit\.diagnosis\[1\]\.increment",
-    evidence_text: r"limit\.evidence",
-    diagnosis_number: r"limit\.diagnosis",
-    incomplete: r"complete: False",
+REFUSALS = {
+    "displayed": r"blocks\[0\]\.jacobian\.upper: .*node [0-9a-f]{12} \(linearize@1\)",
+    "displayed_lower": r"blocks\[2\]\.ball\[1\]\.lower: .*node [0-9a-f]{12}",
+    "displayed_integer": r"node [0-9a-f]{12} \(linearize@1\)",
+    "leaf_up": r"node [0-9a-f]{12} \(norm\.cholesky@1\): .*looser",
+    "leaf_down": r"node [0-9a-f]{12} \(norm\.cholesky@1\): .*above the stated",
+    "witness_value_up": r"node [0-9a-f]{12} \(norm\.vector@1\): .*below the stated",
+    "leaf_off_grid": r"node [0-9a-f]{12} \(norm\.cholesky@1\): .*grid",
+    "deep_leaf_down": r"node [0-9a-f]{12} \(norm\.dense@1\): .*above the stated",
+    "deep_leaf_up": r"node [0-9a-f]{12} \(deviation\.compose@1\): the premises do not support",  # images grow
+    "inner_up": r"node [0-9a-f]{12} \(linearize@1\): .*re-evaluation",
+    "inner_down": r"node [0-9a-f]{12} \(linearize@1\): .*re-evaluation",
+    "inner_last_bit": r"node [0-9a-f]{12} \(linearize@1\): .*re-evaluation",
+    "infinite": r"node [0-9a-f]{12} \(linearize@1\): .*re-evaluation",
+    "rule_of_leaf": r"node [0-9a-f]{12} \(norm\.cholesky@1\)",
+    "rule_of_inner": r"node [0-9a-f]{12} \(sum@1\): the premises do not support",
+    "rule_unknown": r"node [0-9a-f]{12} \(wishful\.thinking@1\): there is no such rule",
+    "premises_exchanged": r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
+    "premise_of_another_block": r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
+    "premise_dropped": r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
+    "parameter": r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): .*parameters are malformed",
+    "seed_of_evidence": r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): the evidence",
+    "region_radius": r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
+    "region_radius_everywhere": r"blocks\[0\]\.ball\[0\]\.relative",
+    "relative_label": r"blocks\[0\]\.ball",
+    "relative_label_and_setting": r"blocks\[0\]\.ball\[0\]\.relative",
+    "balls_exchanged": r"blocks\[0\]\.ball\[0\]\.(lower|upper): .*displayed is",
+    "region_array": r"blocks\[0\]\.x0: .*activation",
+    "witness_array": r"node [0-9a-f]{12} \(norm\.vector@1\): .*below the stated",
+    "witness_outside": r"node [0-9a-f]{12} \(lip\.direction@1\): .*outside the region",
+    "array_changed": r"array [0-9a-f]{12} does not have the digest",
+    "array_missing": r"node [0-9a-f]{12}.* array .* is missing",
+    "array_added": r"array [0-9a-f]{12}: neither",
+    "evidence_upgraded": r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): the evidence",
+    "evidence_upgraded_above": r"node [0-9a-f]{12} \(linearize@1\): the evidence",
+    "probable_called_proved": r"node [0-9a-f]{12} \((symmax\.cholesky@1\)|linearize@1\): the evidence)",
+    "status_text": r"blocks\[0\]\.residuals\[0\]\.dahlquist\.status: .*node [0-9a-f]{12}",
+    "status_lower": r"blocks\[0\]\.jacobian\.lower_status: .*node [0-9a-f]{12}",
+    "node_removed": r"blocks\[0\]\.jacobian\.upper: its proof node [0-9a-f]{12} is not in the report",
+    "premise_removed": r"node [0-9a-f]{12} is missing",
+    "node_added": r"node [0-9a-f]{12} \(norm\.cholesky@1\): no displayed number rests on it",
+    "node_field": r"proofs\.[0-9a-f]{64}: .*note",
+    "blocks_exchanged": r"blocks\[0\]\.index",
+    "blocks_exchanged_and_renumbered": r"blocks\[0\]\.operator",
+    "block_removed": r"complete: True, but 2 blocks",
+    "block_twice": r"blocks\[1\]\.index",
+    "weights_of_another_block": r"blocks\[0\]\.weights\[0\]\.norm\.lower: its node [0-9a-f]{12}.*operator",
+    "weight_renamed": r"blocks\[0\]\.weights",
+    "weight_reshaped": r"blocks\[0\]\.weights\[0\]\.shape",
+    "weight_left_out": r"blocks\[2\]\.weights",
+    "branch_left_out": r"blocks\[2\]\.residuals",
+    "branch_as_sum": r"blocks\[0\]\.residuals\[0\]\.lip_sum\.lower: its node [0-9a-f]{12}.*operator",
+    "dahlquist_as_lip": r"blocks\[0\]\.residuals\[0\]\.lip_branch\.lower: its node [0-9a-f]{12}.*about dahlquist",
+    "lower_as_upper": r"blocks\[0\]\.jacobian\.upper: its node [0-9a-f]{12}.*other side",
+    "point_as_ball": r"blocks\[0\]\.ball\[1\]\.upper: its node [0-9a-f]{12}.*holds on",
+    "shell_wider": r"blocks\[0\]\.shell\.upper: its node [0-9a-f]{12}.*holds on",
+    "model_sha": r"model\.sha256",
+    "model_family": r"model\.family",
+    "tokens_changed": r"input\.sha256",
+    "tokens_changed_with_digest": r"blocks\[0\]\.x0: .*activation",
+    "token_outside": r"input\.ids",
+    "size_of_input": r"blocks\[0\]\.norm",
+    "answer": r"limit\.answer",
+    "increment": r"limit\.diagnosis\[1\]\.increment",
+    "evidence_text": r"limit\.evidence",
+    "diagnosis_number": r"limit\.diagnosis",
+    "incomplete": r"complete: False",
 }
-NOT_BY_DIGEST = {node_field, array_changed, array_missing, array_added}  # refused by the schema, or not in the JSON
+NOT_BY_DIGEST = {
+    "node_field",
+    "array_changed",
+    "array_missing",
+    "array_added",
+}  # by the schema, or not in the JSON
 
 
-@pytest.mark.parametrize("forge", FORGERIES, ids=lambda f: f.__name__)
-def test_a_consistent_forgery_is_refused(forge, forgery):
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_consistent_forgery_is_refused(name, forgery):
     """Node ids, references and the report's digest are recomputed: only the mathematics is left to refuse it."""
-    forge(forgery)
+    FORGERIES[name](forgery)
     path = forgery.rehash().write()
-    with pytest.raises((ReportError, ProofError), match=FORGERIES[forge]):
+    with pytest.raises((ReportError, ProofError), match=REFUSALS[name]):
         verify(path, ToyModel())
 
 
-@pytest.mark.parametrize("forge", FORGERIES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", FORGERIES)
 @pytest.mark.parametrize("sealed", [False, True], ids=["as it is", "digest recomputed"])
-def test_a_plain_forgery_is_refused(forge, sealed, forgery):
-    forge(forgery)
+def test_a_plain_forgery_is_refused(name, sealed, forgery):
+    FORGERIES[name](forgery)
     path = forgery.write(seal=sealed)
     with pytest.raises((ReportError, ProofError)) as caught:
         verify(path, ToyModel())
     pattern = r"node [0-9a-f]{12}|array [0-9a-f]{12}|blocks\[|limit\.|model\.|input\.|complete|proofs\."
-    if not sealed and forge not in NOT_BY_DIGEST:
+    if not sealed and name not in NOT_BY_DIGEST:
         pattern = "digest: the content does not have"
     assert re.search(pattern, str(caught.value))
 
@@ -588,5 +234,5 @@ def test_any_node_value_moved_by_one_unit_in_the_last_place_is_refused(seed, for
 
 def test_every_refusal_is_a_lipop_error():
     assert all(issubclass(e, LipopError) for e in (ReportError, ProofError))
-    assert len(FORGERIES) == len({f.__name__ for f in FORGERIES})
+    assert REFUSALS.keys() == FORGERIES.keys()
     assert not set(itertools.chain(files.VOLATILE)) & {"blocks", "proofs", "model", "input", "limit"}
