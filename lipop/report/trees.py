@@ -103,7 +103,7 @@ def _subjects(data: Mapping[str, Any]) -> dict[str, str]:
 def _region(claim: Mapping[str, Any], known: Mapping[str, str]) -> str:
     """Region and norms in words; radii to six digits."""
     region = claim["region"]
-    parts = [REGIONS.get(region["kind"], region["kind"])]
+    parts: list[str] = [REGIONS.get(region["kind"]) or str(region["kind"])]
     for key, value in region.items():
         if key == "kind" or key.startswith("norm"):
             continue
