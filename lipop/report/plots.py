@@ -153,7 +153,7 @@ def _rise(ends: Sequence[tuple[float, float]], x: Scale, y: Scale) -> list[tuple
     out: list[tuple[float, float]] = []
     for (r0, v0), (r1, v1) in itertools.pairwise([ends[0], *ends]):
         if out and y.beyond(v0) == 0 < y.beyond(v1) and v0 > 0:
-            part = math.log(y.high / v0) / math.log(v1 / v0) if math.isfinite(v1) else 1.0
+            part = math.log(y.high / v0) / math.log(v1 / v0) if math.isfinite(v1) else 0.0
             out.append((x(r0) + part * (x(r1) - x(r0)), y.stop))
         out.append((x(r1), y(v1)))
     return out

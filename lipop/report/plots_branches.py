@@ -126,7 +126,7 @@ def _linear(values: Sequence[float], start: float, stop: float) -> Scale:
     middle = sorted(abs(v) for v in finite)[len(finite) // 2]
     kept = [v for v in finite if abs(v) <= OUTLIER * middle] or finite
     low, high = min(kept), max(kept)
-    pad = 0.07 * (high - low) or 0.1 * max(abs(high), 1e-3)
+    pad = max(0.07 * (high - low), 0.05 * max(-low, high), 1e-6)  # a single narrow bracket is not blown up
     return Scale(low - pad, high + pad, start, stop)
 
 
