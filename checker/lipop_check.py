@@ -81,7 +81,9 @@ class Check:
             need(fits, f"array {name[:12]}", "not of finite float64, or not what it is filed under")
         self.nodes, self.used, self.numbers, self.rng = {}, set(), 0, np.random.default_rng()
         self.subjects: dict[str, Matrix | Map] = {}  # what the leaves of the block at hand speak about
-        self.redone: dict[Any, str] = {}
+        self.seen: set[str] = set()
+        self.redone: dict[str, str] = {}
+        self.seeds: dict[int, str] = {}
 
     def array(self, where: str, name: str) -> np.ndarray:
         """An array of the report."""
@@ -126,6 +128,7 @@ class Check:
             need(counts and float.fromhex(q.get("rtol", "0x0p+0")) >= 0, where, "its parameters are malformed")
             trials = [[q["seed"], q["delta"]]] if names == TRIAL else []
             need(not trials or q["delta"] == (1e-9).hex(), where, "such a trial fails with probability 1e-9")
+            need(not trials or self.seeds.setdefault(q["seed"], where) == where, where, "another trial has its seed")
             if side == "lower":
                 held = {"kind": "vector" if quantity == "op_norm" else "direction", "arrays": raw["witness"]["arrays"]}
                 same(f"{where}: witness", sorted(held["arrays"]), ["v"] if quantity == "op_norm" else ["v", "x"])
@@ -168,7 +171,8 @@ class Check:
         self.numbers, todo = self.numbers + len(ends), list(ends)
         for n in todo:  # grows
             todo += n.premises
-            if n.rule in LEAVES and n.name not in self.redone:
+            if n.rule in LEAVES and n.name not in self.seen:
+                self.seen.add(n.name)
                 subject = self.subjects.get(n.operator)
                 may_be_trusted = n.side == "upper" and n.rule != "norm.cholesky@1"
                 need(subject or may_be_trusted, n.name, "the block has no such map or matrix")
@@ -213,7 +217,7 @@ class Check:
         shapes = [[n, m.shape] for n, m in weights.items()]
         same(f"{where}.weights", [[w["name"], w["shape"]] for w in b["weights"]], shapes)
         x0 = self.point(f"{where}.x0", b["x0"], b["norm"], x)
-        self.subjects = {b["operator"]: Map(f, x0)}
+        self.subjects, self.seen = {b["operator"]: Map(f, x0)}, set()  # what one block's leaves say, another's may not
         for w, m in zip(b["weights"], weights.values(), strict=True):
             own = self.node(w["norm"]["proof"]).operator  # of a product: it also names the rounding of lipop's own
             own = digest("lipop", "Matrix", array_digest(m.factors[0]), "0x0.0p+0") if len(m.factors) == 1 else own
@@ -234,6 +238,7 @@ class Check:
             there, op, total = f"{where}.residuals ({name})", r["operator"], part("residual", r["operator"])
             same(there, sorted(r), BRANCH.split())
             y = self.point(f"{there}.point", r["point"], r["norm"], inner(x0).real)
+            need(not {op, total} & {*self.subjects}, there, "its operator is another one of the block")
             self.subjects |= {op: Map(F, y), total: Map(lambda z, F=F: z + F(z), y)}
             own = (there, r, Region("ball", r["point"], 0.0, 0.0))
             for place, shown, region in (own, *self.balls(there, r["ball"], r["point"])):
@@ -246,7 +251,7 @@ class Check:
     def run(self) -> None:
         """The whole report."""
         d, m, blocks, (start, stop) = self.data, self.model, self.data["blocks"], self.data["settings"]["blocks"]
-        same("the report", sorted(d), REPORT.split())
+        same("the report", [d["schema"], sorted(d)], ["lipop.report/1", REPORT.split()])
         found = {"family": m.family, "sha256": m.digest, "dtype": m.dtype, "blocks": m.layers}
         same("model", d["model"], {**found, "path": d["model"]["path"]})
         fits = 0 <= start < stop <= m.layers and len(blocks) <= stop - start

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import sys
 
 import numpy as np
@@ -16,7 +17,10 @@ def leaf_for_a_derivation(f):
     entry = block(f)["ball"][1]
     node = f.node(entry["proof"])
     node.update(rule="lip.own@1", premises=[])
-    f.set_value(entry["proof"], on_grid(f, entry["proof"], 0.9))
+    node["evidence"]["trials"] = []
+    entry["status"] = "PROVED"
+    f.set_value(entry["proof"], 2.0 * entry["lower"])
+    f.set_value(entry["proof"], on_grid(f, entry["proof"], 1.01))
     f.prune()
 
 
@@ -71,6 +75,36 @@ def one_head_twice(f):
     weights = {w["name"]: w for w in block(f)["weights"]}
     weights["head 1: W_O W_V"]["norm"] = weights["head 0: W_O W_V"]["norm"]
     f.prune()
+
+
+def product_of_another_block(f):
+    """A product's norm, proved for another block."""
+    one, other = ({w["name"]: w for w in block(f, i)["weights"]}["head 0: W_O W_V"] for i in (0, 1))
+    other["norm"], other["spectrum"] = one["norm"], one["spectrum"]
+    f.prune()
+
+
+def branch_named_as_block(f):
+    """The block's derivative shown as that of its branch, whose input is the same."""
+    b = block(f)
+    branch = b["residuals"][0]
+    branch["operator"] = b["operator"]
+    branch["lip_branch"] = b["jacobian"]
+    for ball, own in zip(branch["ball"], b["ball"], strict=True):
+        ball["lip_branch"] = {k: own[k] for k in b["jacobian"]}
+    f.prune()
+
+
+def one_seed(f):
+    """All trials with one seed, so that their probabilities do not add up."""
+    for node in f.data["proofs"].values():
+        if "seed" in node["params"]:
+            node["params"]["seed"] = 1
+        node["evidence"]["trials"] = [[1, d] for _, d in node["evidence"]["trials"][:1]]
+    f.data["blocks"] = json.loads(re.sub(r"PROBABLE\([^)]*\)", "PROBABLE(1e-09)", json.dumps(f.data["blocks"])))
+    f.data["limit"]["diagnosis"] = [
+        {**d, "jacobian": b["jacobian"]} for d, b in zip(f.data["limit"]["diagnosis"], f.data["blocks"], strict=True)
+    ]
 
 
 def singular_value(f):
