@@ -39,12 +39,12 @@ from lipop_check_rules import (
     need,
     part,
     same,
+    stable,
     strict,
     supported,
     upward,
 )
 
-VOLATILE = ("created", "digest", "seconds", "seconds_by_part")  # what the report's digest leaves out
 LIMIT = (  # what the limit section says, in this order
     "the model has {0} blocks; whether an infinite continuation converges depends on a rule for the further blocks, "
     "and none is given, so no theorem applies",
@@ -56,13 +56,6 @@ REPORT = "blocks command complete created digest input limit model proofs schema
 BLOCK = "ball index jacobian name norm operator residuals seconds seconds_by_part shell weights x0"
 WEIGHT = "name norm shape spectrum spectrum_index"
 BRANCH = "ball dahlquist lip_branch lip_sum lip_sum_rule name norm operator point"
-
-
-def stable(value: Any) -> Any:
-    """What the report's digest covers."""
-    if isinstance(value, dict):
-        return {k: stable(v) for k, v in value.items() if k not in VOLATILE}
-    return [stable(v) for v in value] if isinstance(value, list) else value
 
 
 class Check:
@@ -281,16 +274,21 @@ def check(report: str | Path, folder: str | Path) -> Check:
     try:
         done = Check(Path(report), Path(folder))
         done.run()
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError) as e:
-        raise Refused(f"malformed ({type(e).__name__}: {e})") from e
+    except Refused:
+        raise
+    except Exception as e:  # anything may stand in these files, and what cannot be followed is not accepted
+        raise Refused(f"malformed, or not to be read ({type(e).__name__}: {e})") from e
     return done
 
 
 if __name__ == "__main__":
     try:
-        result = check(*sys.argv[1:])
+        result = check(*sys.argv[1:]) if len(sys.argv) == 3 else sys.exit(__doc__)
     except Refused as refused:
         sys.exit(f"refused: {refused}")
-    print(*(f"trusted: {name}" for name, how in result.redone.items() if how == "trusted"), sep="\n")
+    for node in result.nodes.values():
+        if result.redone.get(node.name) == "trusted":
+            print(f"trusted: {node.name}: {node.quantity} of {node.operator[:12]} at most {node.value:.6g}")
     counts = ", ".join(f"{list(result.redone.values()).count(how)} {how}" for how in ("proved", "replayed", "trusted"))
-    print(f"{result.numbers} numbers, {len(result.nodes)} nodes hold; leaves: {counts}")
+    state = "" if result.data["complete"] else "; the report is INCOMPLETE"
+    print(f"{result.numbers} numbers, {len(result.nodes)} nodes hold; leaves: {counts}{state}")

@@ -24,8 +24,7 @@ FAMILIES = {  # the embedding, the layers, and what NAMES are there
     "llama": ("embed_tokens.weight", "layers.", "self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj "
               "mlp.gate_proj mlp.up_proj mlp.down_proj input_layernorm post_attention_layernorm"),
 }  # fmt: skip
-PLAIN = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False, "mlp_bias": False,
-         "rope_scaling": None}  # fmt: skip  # settings that would change the map, where they do not
+PLAIN = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False, "mlp_bias": False}
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -69,7 +68,7 @@ class Matrix:
         for F in reversed(self.factors):
             y = np.einsum("ij,j->i", F, y, dtype=np.longdouble)
             size = np.einsum("ij,j->i", abs(F), size, dtype=np.longdouble)
-            terms += F.shape[1] + 8
+            terms += sum(F.shape) + 8
         slack = terms * float(np.finfo(np.longdouble).eps)
         image, most, length = (np.sqrt((z * z).sum()) for z in (y, size, start))
         return (image * (1 - slack) - 2 * slack * most) / (length * (1 + slack))
@@ -85,6 +84,8 @@ class Matrix:
         if len(self.factors) == 2:
             F, G = self.factors
             error = 1.01 * UNIT * (len(G) + 2) * float(np.linalg.norm(abs(F) @ abs(G)))
+        if not A.any():
+            return s >= error
         A = A if A.shape[0] >= A.shape[1] else A.T
         (m, n), exponent = A.shape, math.frexp(float(abs(A).max()))[1]
         A, t = np.ldexp(A, -exponent), math.ldexp((s - error) * (1 - 4 * UNIT), -exponent)
@@ -174,8 +175,14 @@ class Model:
         raw = [(folder / name).read_bytes() for name in ("config.json", *files)]
         config, *weights = (hashlib.sha256(r).hexdigest() for r in raw)
         self.digest, self.config = digest("checkpoint", config, sorted(weights)), strict(raw[0])
-        for key, plain in PLAIN.items():
+        for key, plain in PLAIN.items():  # what would make another map
             need(self.config.get(key, plain) == plain, f"config.{key}", "not known here")
+        self.theta = self.config.get("rope_theta")
+        for key in ("rope_parameters", "rope_scaling"):
+            table = self.config.get(key) or {}
+            known = {"default"} >= {v for k, v in table.items() if k != "rope_theta"}
+            need(known and table.keys() <= {"rope_theta", "rope_type", "type"}, f"config.{key}", "not known here")
+            self.theta = self.theta or table.get("rope_theta")
         self.family, self.layers = self.config["model_type"], self.config["num_hidden_layers"]
         need(self.family in FAMILIES, "config.model_type", f"{self.family} is not known here")
         self.bert, (self.words, self.layer, self.paths) = self.family == "bert", FAMILIES[self.family]
@@ -226,12 +233,11 @@ class Model:
         heads, kind = c["num_attention_heads"], c.get("hidden_act", "gelu" if self.bert else "silu")
         dk = len(W["W_Q"]) // heads
         share = heads * dk // len(W["W_K"])  # heads that read one key head
-        theta = c.get("rope_theta") or (c.get("rope_parameters") or {}).get("rope_theta") or 1e4
 
         def project(n: str, x: np.ndarray) -> np.ndarray:
             y = (x @ W[n].T + B[n]).reshape(len(x), -1, dk).swapaxes(0, 1)
             if not self.bert and n != "W_V":
-                angle = np.arange(len(x))[:, None] * theta ** (-np.arange(0, dk, 2) / dk)
+                angle = np.arange(len(x))[:, None] * (self.theta or 1e4) ** (-np.arange(0, dk, 2) / dk)
                 (a, b), cos, sin = np.split(y, 2, axis=-1), np.cos(angle), np.sin(angle)
                 y = np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
             return y.repeat(heads // len(y), axis=0)

@@ -49,6 +49,9 @@ LEAVES = {  # rule: quantity, side, bits of its grid, where (a wide region is a 
 }
 
 
+VOLATILE = ("created", "digest", "seconds", "seconds_by_part")  # what the report's digest leaves out
+
+
 class Refused(Exception):
     """The report does not hold; the message names the place, node or array."""
 
@@ -86,6 +89,13 @@ def array_digest(x: np.ndarray) -> str:
 def same(where: str, stated: Any, found: Any) -> None:
     """Refuse unless two JSON values are one."""
     need(digest(stated) == digest(found), where, f"stated {stated!r:.90}, found {found!r:.90}")
+
+
+def stable(value: Any) -> Any:
+    """What the report's digest covers."""
+    if isinstance(value, dict):
+        return {k: stable(v) for k, v in value.items() if k not in VOLATILE}
+    return [stable(v) for v in value] if isinstance(value, list) else value
 
 
 def near(where: str, stated: Any, found: Any) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lipop.core.rounding import grid_up
+from lipop.report import limit
 from tests.checker.fresh import FRESH
 from tests.checker.script import FOLDER, model, rules, script
 from tests.report.forgeries import FORGERIES, find
@@ -100,7 +101,8 @@ def test_it_needs_nothing_of_lipop(bert):
     assert "trusted" in done.stdout.splitlines()[-1]
     changed = [*files[:3], bert.report.parent]
     done = subprocess.run([sys.executable, "-c", guard, *map(str, changed)], capture_output=True, text=True)
-    assert done.returncode != 0
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("refused: ")
 
 
 def test_every_file_is_short():
@@ -210,6 +212,46 @@ def test_other_archives_are_refused(save, forgery, bert):
         script.check(path, bert.model)
 
 
+def test_an_interrupted_report_is_accepted_and_says_so(bert, tmp_path):
+    """Blocks left out at the end, with everything that rests on them."""
+    for f in bert.report.parent.glob("report.*"):
+        shutil.copy(f, tmp_path / f.name)
+    forgery = Forgery(tmp_path / "report.json")
+    FORGERIES["block_removed"](forgery)
+    forgery.data["complete"] = False
+    increments = [d["increment"] for d in forgery.data["limit"]["diagnosis"]]
+    forgery.data["limit"] = limit.section(3, forgery.data["blocks"], increments)
+    text = json.dumps(forgery.data)
+    forgery.arrays = {k: x for k, x in forgery.arrays.items() if k in text}
+    done = script.check(forgery.rehash().write(), bert.model)
+    assert not done.data["complete"]
+
+
+@pytest.mark.parametrize("change", ["overlap", "gap", "truncated", "name twice", "config"])
+def test_damaged_weights_are_refused(change, bert, tmp_path):
+    folder = shutil.copytree(bert.model, tmp_path / "model")
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    entries = sorted((t for k, t in header.items() if k != "__metadata__"), key=lambda t: t["data_offsets"])
+    text = json.dumps(header)
+    if change == "overlap":
+        entries[1]["data_offsets"] = entries[0]["data_offsets"]
+        text = json.dumps(header)
+    elif change == "name twice":
+        name = next(k for k in header if k != "__metadata__")
+        text = text[:-1] + f', "{name}": {json.dumps(header[name])}}}'
+    data = data[start:] + b"\0" * 4 if change == "gap" else data[start:]
+    data = data[:-4] if change == "truncated" else data
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + data)
+    if change == "config":
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "position_embedding_type": "relative_key"}))
+    with pytest.raises(script.Refused, match=r"tensor|model\.safetensors|JSON|config"):
+        script.check(bert.report, folder)
+
+
 # ---- the parts that prove ----
 
 
@@ -220,9 +262,10 @@ def exact_square(A, v):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_lower_ends_are_below_exact_arithmetic(seed):
+@pytest.mark.parametrize("rows", [5, 60])
+def test_lower_ends_are_below_exact_arithmetic(rows, seed):
     rng = np.random.default_rng(seed)
-    A, v = rng.standard_normal((5, 4)) * 10.0 ** rng.integers(-3, 3, (5, 4)), rng.standard_normal(4)
+    A, v = rng.standard_normal((rows, 4)) * 10.0 ** rng.integers(-3, 3, (rows, 4)), rng.standard_normal(4)
     low = Fraction(*model.Matrix(A).attained(v).as_integer_ratio())
     assert (1 - Fraction(1, 10**12)) ** 2 * exact_square(A, v) < low**2 <= exact_square(A, v)
 
@@ -238,6 +281,12 @@ def test_cholesky_proves_what_is_true_and_nothing_else(shape, factors):
     assert not matrix.proves(float(s[0]) * (1 - 1e-12))
     assert not any(matrix.proves(x) for x in (0.0, -1.0, math.nan, math.inf))
     assert s[0] * (1 - 1e-12) < matrix.attained(vt[0]) < s[0] * (1 + 1e-12)
+
+
+def test_a_zero_matrix_has_norm_zero():
+    zero = model.Matrix(np.zeros((3, 2)))
+    assert zero.proves(0.0)
+    assert zero.attained(np.ones(2)) == 0
 
 
 def test_balls_round_up_at_128_bits():
