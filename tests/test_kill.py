@@ -20,7 +20,7 @@ def command(tmp_path_factory):
     """An analysis of a small BERT in the current folder, by a process of its own."""
     folder = tmp_path_factory.mktemp("model")
     size = {"hidden": 8, "heads": 2, "intermediate": 8, "vocab": 20, "max_positions": 8}
-    model = tiny_bert(folder / "model", layers=3, **size)
+    model = tiny_bert(folder / "model", layers=2, **size)
     (folder / "text.txt").write_text("the map is a contraction")
     options = ["--text", str(folder / "text.txt"), "--out", "report", "--radius", "1e-3"]
     return [sys.executable, "-m", "lipop.cli", "analyze", str(model), *options]
@@ -54,7 +54,7 @@ def test_killed_at_a_random_moment(command, undisturbed, tmp_path, k):
     done = blocks("done", process.communicate()[1])
     stderr = finish(command, tmp_path)
     assert blocks("taken", stderr) >= done
-    assert blocks("taken", stderr) | blocks("done", stderr) == {0, 1, 2}
+    assert blocks("taken", stderr) | blocks("done", stderr) == {0, 1}
     assert content(tmp_path / "report" / "report.json") == content(whole / "report.json")
     assert leftovers(tmp_path / "report") == []
 
