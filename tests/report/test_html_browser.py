@@ -97,6 +97,15 @@ def test_labels_do_not_overlap(show, data, variant):
     assert clashes == []
 
 
+@pytest.mark.parametrize("media", ["screen", "print"])
+@pytest.mark.parametrize("width", [400, 690, 1200])
+def test_rows_of_the_table_are_one_or_two_lines(show, data, width, media):
+    page = show(data, width=width)
+    page.emulate_media(media=media)
+    heights = page.evaluate("[...document.querySelectorAll('#table tr')].map(r => r.getBoundingClientRect().height)")
+    assert max(heights) < 60 or (width == 400 and media == "print")
+
+
 def unfold(page, button):
     button.click()
     return page.locator("tr.unfolded")

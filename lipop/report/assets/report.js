@@ -126,24 +126,26 @@
     if (button) toggle(button);
   });
 
-  function compare(column, a, b) {
-    const [x, y] = [a.row.cells[column], b.row.cells[column]];
-    if ("k" in x.dataset) {
-      const [u, v] = [Number(x.dataset.k), Number(y.dataset.k)];
-      return u < v ? -1 : u > v ? 1 : 0;
-    }
-    return collator.compare(x.textContent, y.textContent);
+  // What a column sorts by: its cells' numbers, or the rank of their texts.
+  function keys(column) {
+    const cells = records.map((record) => record.row.cells[column]);
+    if ("k" in cells[0].dataset) return cells.map((cell) => Number(cell.dataset.k));
+    const texts = cells.map((cell) => cell.textContent);
+    const rank = new Map([...new Set(texts)].sort(collator.compare).map((text, i) => [text, i]));
+    return texts.map((text) => rank.get(text));
   }
 
   function sort(column, heading) {
     const falling = heading.getAttribute("aria-sort") === "ascending";
     for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", falling ? "descending" : "ascending");
+    if (records.length === 0) return;
     const sign = falling ? -1 : 1;
-    records.sort((a, b) => sign * compare(column, a, b) || a.place - b.place);
+    keys(column).forEach((key, i) => (records[i].key = key));
+    records.sort((a, b) => sign * ((a.key > b.key) - (a.key < b.key)) || a.place - b.place);
     const all = document.createDocumentFragment();
     for (const record of records) all.append(record.row, ...record.open.values());
-    body.append(all);
+    body.replaceChildren(all);
   }
 
   [...table.tHead.rows[0].cells].forEach((heading, column) => {
