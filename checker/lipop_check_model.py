@@ -152,6 +152,12 @@ def act(name: str, z: Any) -> Any:
     return 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
 
 
+def file_digest(path: Path) -> str:
+    """sha256 of a file."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
 class Model:
     """A folder with config.json and safetensors files, one or sharded."""
 
@@ -172,9 +178,9 @@ class Model:
                 self.tensors[key], end = (t["dtype"], t["shape"], data[a:b]), b
             need(end == len(data), name, "it ends elsewhere than its last tensor")
         need(home is None or home.keys() == self.tensors.keys(), index.name, "it lists other tensors")
-        raw = [(folder / name).read_bytes() for name in ("config.json", *files)]
-        config, *weights = (hashlib.sha256(r).hexdigest() for r in raw)
-        self.digest, self.config = digest("checkpoint", config, sorted(weights)), strict(raw[0])
+        config, *weights = (file_digest(folder / name) for name in ("config.json", *files))
+        self.digest = digest("checkpoint", config, sorted(weights))
+        self.config = strict((folder / "config.json").read_bytes())
         for key, plain in PLAIN.items():  # what would make another map
             need(self.config.get(key, plain) == plain, f"config.{key}", "not known here")
         self.theta = self.config.get("rope_theta")
