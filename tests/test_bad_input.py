@@ -376,20 +376,27 @@ def test_ctrl_c_in_mid_run(model, text, tmp_path, monkeypatch, capsys):
 # ---- weights at the edge of what floats can hold ----
 
 
-@pytest.mark.parametrize("value", [0.0, 5e-324, 1e-310, 1e-45])
-def test_tiny_weights_are_no_bad_input(model, weights, text, tmp_path, value):
-    """Zero and denormal weights are numbers like others: the report holds."""
-    weights(lambda tensors: tensors.update({DENSE: np.full((8, 8), value), QUERY: np.full((8, 8), value)}))
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("", 0.0), ("LayerNorm", 0.0), ("embeddings", 5e-324), ("attention", 1e-310), ("dense", 1e-300), ("", 1e-160)],
+)
+def test_tiny_weights_are_no_bad_input(model, weights, text, tmp_path, part, value):
+    """Zero and denormal weights are numbers like others: the report holds, at the input 0 too."""
+
+    def edit(tensors):
+        for name, x in tensors.items():
+            tensors[name] = np.full(x.shape, value) if part in name else x.astype(np.float64)
+
+    weights(edit)
     report = tmp_path / "new" / "report.json"
     assert run("analyze", model, "--text", text, "--radius", "1e-3", "--out", report.parent, "-q") == 0
     assert run("verify", report, model, "-q") == 0
 
 
 @pytest.mark.parametrize("value", [1e38, 1e150, 1e300])
-def test_huge_weights_are_bounded_or_refused(model, weights, text, tmp_path, value):
+def test_huge_weights_are_bounded_or_refused(model, weights, text, tmp_path, value, capsys):
     weights(lambda tensors: tensors.update({DENSE: tensors[DENSE].astype(np.float64) * value}))
     report = tmp_path / "new" / "report.json"
     code = run("analyze", model, "--text", text, "--radius", "1e-3", "--out", report.parent, "-q")
-    assert code in (0, 2)
-    if code == 0:
-        assert run("verify", report, model, "-q") == 0
+    message = capsys.readouterr().err
+    assert (code == 0 and run("verify", report, model, "-q") == 0) or (code == 2 and "block 0 (encoder" in message)

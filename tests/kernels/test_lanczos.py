@@ -134,6 +134,14 @@ def test_coverage(name, count):
     assert failures_of((B + B.T) / 2, 3, delta, runs) <= binom.ppf(1 - 1e-6, runs, delta)
 
 
+@pytest.mark.parametrize("scale", [5e-324, 1e-310, 1e-200, 1e-160, 1e-140])
+def test_upper_ends_hold_where_squares_underflow(scale):
+    values = scale * np.arange(1.0, 61.0)
+    for seed in range(20):
+        bound = lanczos_upper(lambda v: values * v, 60, rng=seed)
+        assert bound.lower <= values[-1] <= bound.upper
+
+
 def test_coverage_is_attained(monkeypatch, count):
     """For ``B = x x^T`` and one step the failure probability is delta (up to d^2): so the count is binomial.
 
