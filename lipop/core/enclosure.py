@@ -233,7 +233,7 @@ def _wrap(x: Any) -> Enclosed:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Matrices ``mid[i]`` (m, n), each within ``err[i]`` of the true one in the Frobenius norm.
+    """Matrices ``mid[i]`` (m, n), each within ``err[i]`` of the true one in the l2 norm (for rounding, in Frobenius').
 
     A stack of one matrix broadcasts against a stack of many.
     """
@@ -270,7 +270,7 @@ class Stack:
     @property
     def frobenius(self) -> np.ndarray:
         """Upper bounds of the Frobenius norms of the true matrices."""
-        return _up(frobenius_up(self.mid) + self.err)
+        return _up(frobenius_up(self.mid) + self.err * np.sqrt(min(self.mid.shape[-2:])))
 
     def __getitem__(self, key: Any) -> Stack:
         return Stack(self.mid[key], self.err[key])

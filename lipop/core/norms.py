@@ -4,7 +4,7 @@ claims."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,11 +132,24 @@ def derivative_norm(
 ) -> Bound:
     """An upper bound of |J|, J the stored derivative at x: proved by assembling J where it is small, else by one
     Lanczos trial."""
-    J = op.derivative(x) if J is None else J
+    make = lambda: _derivative_norm(op, x, op.derivative(x) if J is None else J, rtol, seed)  # noqa: E731
+    return _shared("norm", op, x, rtol, seed, make)
+
+
+def _shared(kind: str, op: Operator, x: np.ndarray, rtol: float, seed: int, make: Callable[[], Bound]) -> Bound:
+    """The memo's bound at x whose slack is at most ``rtol``, or a new one."""
+    known = remember(("derivative bounds", kind, op.digest, array_digest(x), seed), dict[float, Bound])
+    close = [bound for slack, bound in known.items() if slack <= rtol]
+    if not close:
+        known[rtol] = make()
+    return close[0] if close else known[rtol]
+
+
+def _derivative_norm(op: Operator, x: np.ndarray, J: LinearOperator, rtol: float, seed: int) -> Bound:
     claim = _point_claim(op, x, "op_norm", UPPER)
     if not (claim.norm_in == claim.norm_out == "l2"):
         return unknown(claim, "derivative norms here are l2")
-    if min(J.shape) <= DENSE:
+    if min(J.shape) <= DENSE and math.isfinite(J.product_error):
         return leaf(rules.NORM_DENSE, claim, _dense_norm(J), op)
     trial = seed_of(op.digest, f"norm:{array_digest(x)}", seed)
     result = run_lanczos(J, trial, None, rtol)
@@ -149,7 +162,11 @@ def derivative_dahlquist(
     op: Operator, x: np.ndarray, *, J: LinearOperator | None = None, rtol: float = 1e-3, seed: int = 0
 ) -> Bound:
     """An upper bound of the largest eigenvalue of sym J, J the stored derivative at x."""
-    J = op.derivative(x) if J is None else J
+    make = lambda: _derivative_dahlquist(op, x, op.derivative(x) if J is None else J, rtol, seed)  # noqa: E731
+    return _shared("dahlquist", op, x, rtol, seed, make)
+
+
+def _derivative_dahlquist(op: Operator, x: np.ndarray, J: LinearOperator, rtol: float, seed: int) -> Bound:
     claim = _point_claim(op, x, "dahlquist", UPPER)
     if not (claim.norm_in == claim.norm_out == "l2"):
         return unknown(claim, "Dahlquist constants are in l2 here")
@@ -274,13 +291,12 @@ def _dense_norm(J: LinearOperator) -> float:
     from lipop_kernels import spectral_norm_upper
 
     A = J if J.shape[1] <= J.shape[0] else J.H
+    if not math.isfinite(A.product_error):
+        raise ProofError("the rounding of the derivative's products is not bounded: nothing can be proved from them")
     dense = A.to_dense()
     if not bool(np.isfinite(dense).all()):
         raise NonFiniteError("the derivative has entries that are not finite")
-    error = (
-        A.product_error if math.isfinite(A.product_error) else gamma(64 * sum(A.shape)) * float(np.linalg.norm(dense))
-    )
-    return spectral_norm_upper(dense, rtol=1e-9, error=error * math.sqrt(dense.shape[1]) * (1 + 1e-12))
+    return spectral_norm_upper(dense, rtol=1e-9, error=A.product_error * math.sqrt(dense.shape[1]) * (1 + 1e-12))
 
 
 def _direction(op: Operator, witness: Witness, quantity: str) -> tuple[float, bool]:

@@ -8,8 +8,9 @@ class turns the hooks' floats into bounds whose proofs can be redone.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from lipop.core.region import Ball, Box, Everywhere, Region, TokenBall, as_ball
 from lipop.core.rounding import dot_up
 from lipop.core.rule import derive, leaf, unknown
 from lipop.core.space import Space
-from lipop.errors import DomainError, ProofError, RegionError
+from lipop.errors import DomainError, ProofError, RegionError, ShapeError
 
 if TYPE_CHECKING:
     from lipop.core.algebra import Composition
@@ -49,10 +50,21 @@ class Operator:
     domain: Space
     codomain: Space
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__call__" in vars(cls):
+            cls.__call__ = _shape_checked(vars(cls)["__call__"])
+
     # ---- the value ----
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """T(x), in x's dtype."""
+        """T(x), in x's dtype.
+
+        Raises
+        ------
+        ShapeError
+            If x does not lie in the domain.
+        """
         raise NotImplementedError
 
     def enclose(self, x: Enclosed) -> Enclosed:
@@ -353,6 +365,18 @@ class Operator:
         if isinstance(point, np.ndarray) and not self.domain.admits(point.shape):
             raise RegionError(f"{on!r} has points of shape {point.shape}, but {self!r} acts on {self.domain.shape}")
         return on
+
+
+def _shape_checked(call: Callable[[Any, np.ndarray], np.ndarray]) -> Callable[[Any, np.ndarray], np.ndarray]:
+    """A subclass's ``__call__`` behind a check that its argument has a shape of the domain."""
+
+    @functools.wraps(call)
+    def checked(self: Operator, x: np.ndarray) -> np.ndarray:
+        if not self.domain.admits(np.shape(x)):
+            raise ShapeError(f"{self!r}: the point has shape {np.shape(x)}, expected {_shape(self.domain)}")
+        return call(self, x)
+
+    return checked
 
 
 def _value(x: float | None, side: str = UPPER) -> float:

@@ -204,7 +204,12 @@ def _above(
     top = Stack(a[None], np.array([err]))
     for f in factors[l + 1 :]:
         top = f.M @ top
-    return (lambda i: top.mid[i]), top.err
+    return _at(top), top.err * np.ones(tokens)
+
+
+def _at(stack: Stack) -> Callable[[int], np.ndarray]:
+    """The matrix at a token; a stack of one serves every token."""
+    return lambda i: stack.mid[i if len(stack.mid) > 1 else 0]
 
 
 def _below(
@@ -218,7 +223,7 @@ def _below(
         M, form = factors[0].M, factors[0].rank_one
         return Right.rank_one(form, c, _product_error(form, M, float(frobenius_up(c)), err, c.shape[1]))
     ck = Stack(c[None], np.array([err])) @ below
-    return Right(lambda i: ck.mid[i], ck.err)
+    return Right(_at(ck), ck.err * np.ones(tokens))
 
 
 def _product_error(form: RankOne, M: Stack, size: float, err: float, n: int) -> np.ndarray:

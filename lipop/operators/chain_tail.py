@@ -72,7 +72,8 @@ class _Stacked:
                 reach.append(top * prefix.majorant)
                 slip.append(top * (prefix.product_error + gamma(prefix.shape_out[-1] + 4) * prefix.majorant))
             prefix = factor.J @ prefix
-        spread = 32.0  # 1 / sqrt(smallest weight), since weights stay above 1e-3 of their sum
+        # 1 / sqrt(smallest weight): weights are at least 1e-3 over a sum of at most 1 + 1e-3 a piece
+        spread = math.sqrt(1e3 + len(self.weights)) * 1.01
         self.majorant = spread * sum(reach)
         self.product_error = spread * sum(slip)
 

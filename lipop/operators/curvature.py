@@ -27,6 +27,7 @@ from lipop.operators.token_factor import RankOne
 from lipop.operators.token_norms import ERROR32, UNIT32, norms, pieces32, product32_rows, psd_max, unit32
 
 Matrices = Callable[[int], np.ndarray]
+CANCELS = 100.0  # ratio of |W| to |W - x y^T| beyond which the Gram of the difference is not made from W's
 BLOCK = 384  # columns of the Hadamard product that are held at once
 
 
@@ -74,11 +75,12 @@ class Gram32:
 
 @dataclass(frozen=True, eq=False)
 class Right:
-    """The factor C to the right of the diagonal: ``at(i)`` (p, d) as stored, its Frobenius errors, its Grams."""
+    """The factor C to the right of the diagonal: ``at(i)`` (p, d) as stored, bounds of the errors' l2 norms, its
+    Grams."""
 
     at: Matrices
     err: np.ndarray
-    gram: Callable[[int, float], Gram32] | None = None
+    gram: Callable[[int, float], Gram32 | None] | None = None
 
     @staticmethod
     def rank_one(form: RankOne, left: np.ndarray, err: np.ndarray) -> Right:
@@ -89,8 +91,11 @@ class Right:
         fixed = unit @ unit.T
         u = form.y @ W.T - 0.5 * (form.y**2).sum(axis=1)[:, None] * x
 
-        def gram(i: int, fc: float) -> Gram32:
-            scale = abs(float(form.alpha[i])) / fc
+        def gram(i: int, fc: float) -> Gram32 | None:
+            alpha = abs(float(form.alpha[i]))
+            if not alpha * size < CANCELS * fc:  # what is left of W is lost in float32
+                return None
+            scale = alpha / fc
             k = (scale * size) ** 2
             xi, ui = x[i] * scale, u[i] * scale
             line = float(np.linalg.norm(xi) * np.linalg.norm(ui))
@@ -113,7 +118,7 @@ def bend(a: Matrices, a_err: np.ndarray, c: Right, gram: Stack, curvature: np.nd
     Parameters
     ----------
     a : callable
-        The matrices as stored; ``a_err`` (T,) bounds their Frobenius errors.
+        The matrices as stored; ``a_err`` (T,) bounds their errors' l2 norms.
     c : Right
     gram : Stack (T, d, d)
     curvature : (T, p) array
@@ -144,10 +149,15 @@ def bend(a: Matrices, a_err: np.ndarray, c: Right, gram: Stack, curvature: np.nd
         out.bottom[i] = _norm(weights[:, None] * ci, ec * float(weights.max()))
         out.top[i] = _norm(ai * right, ea * float(right.max()))
         peaks = float(rows_b.max()), float(rows_c.max())
-        left = ai * f2, ea * float(np.abs(f2).max()), float(inflate(out.top[i] * (np.abs(f2) / right).max(), 4))
-        out.flat[i] = _flat(
-            left, (b, slip_b), Gram32.of(ci) if c.gram is None else c.gram(i, size_c), (size_c, ec), peaks
-        )
+        top = float(inflate(out.top[i] * (np.abs(f2) / right).max(), 4))  # of |A F|
+        # |A F diag(b . eta) C| at once: what is left where C vanishes up to rounding
+        crude = float(inflate(top * out.reach[i].max() * (size_c + ec), 4))
+        gram_c = Gram32.of(ci) if c.gram is None else c.gram(i, size_c)
+        if gram_c is None or size_c == 0.0:
+            out.flat[i] = crude
+            return
+        left = ai * f2, ea * float(np.abs(f2).max()), top
+        out.flat[i] = min(crude, _flat(left, (b, slip_b), gram_c, (size_c, ec), peaks))
 
     each(one, range(tokens))
     return out
@@ -196,8 +206,8 @@ def _flat(
     (a, ea, top), (b, eb), (fc, ec) = left, right, size
     ea += 2.0**-52 * float(frobenius_up(a))
     (a32, fa), (b32, fb) = unit32(a), unit32(b)
-    if fa == 0.0 or fb == 0.0 or fc == 0.0:
-        return 0.0
+    if not (fa > 0.0 and eb < fb and ec < fc):  # nothing is known of a factor but its size
+        return float("inf")
     width, squares, z = len(b), 0.0, np.empty(a.shape, dtype=np.float32)
     for start in range(0, width, BLOCK):
         stop = min(width, start + BLOCK)
@@ -210,7 +220,7 @@ def _flat(
     fh = float(np.sqrt(2.0)) * fu
     fz = float(np.sqrt(np.einsum("ij,ij->i", z, z).sum(dtype=np.float64))) * (1 + 1e-3)
     e1 = _unit(b.shape[1]) + 2 * eb / fb + (eb / fb) ** 2
-    e2 = gram.error + 2 * ec / fc + (ec / fc) ** 2
+    e2 = gram.error + 2 * ec / fc + float(np.sqrt(b.shape[1])) * (ec / fc) ** 2  # ec in l2: |E E^T|_F <= sqrt(d) ec^2
     # the entries of a semidefinite matrix are largest on its diagonal
     m1, m2 = ((peak / f) ** 2 * (1 + 1e-9) for peak, f in zip(peaks, (fb, fc), strict=True))
     eh = e1 * (m2 + 2 * e2) + e2 * (m1 + 2 * e1) + 2 * UNIT32 * fh

@@ -28,6 +28,12 @@ CONSTANTS = {
 _TOKENS = (("l2", "l2"), ("2inf", "2inf"), ("linf", "linf"))
 
 
+def _probabilities(x: np.ndarray, temperature: float) -> np.ndarray:
+    """The softmax of every row of x over the temperature."""
+    e = np.exp((x - x.max(axis=-1, keepdims=True)) / x.dtype.type(temperature))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Softmax(Operator):
     """Softmax with temperature, on every token.
@@ -96,8 +102,7 @@ class Softmax(Operator):
     # ---- the value ----
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        e = np.exp((x - x.max(axis=-1, keepdims=True)) / x.dtype.type(self.temperature))
-        return e / e.sum(axis=-1, keepdims=True)
+        return _probabilities(x, self.temperature)
 
     def enclose(self, x: Enclosed) -> Enclosed:
         rows = x if x.mid.ndim == 2 else x.reshape(1, -1)
@@ -194,7 +199,7 @@ class Softmax(Operator):
         if lip is not None and reach.rho.max() > 0:
             moved = min(moved, lip)
         low, high = probability_range(reach.center, reach.center, self.temperature)
-        p = self(reach.center)
+        p = _probabilities(reach.center, self.temperature)
         off = np.maximum(high - p, p - low)
         size = Enclosed.exact(off).norm_up()
         stored = (off.max(axis=1) + size * (2 + size)) / self.temperature

@@ -2,7 +2,7 @@
 
 For a map f acting on every token by itself, at an enclosure of its input, for all w' near the centre and every token i,
 
-    Df_i(w') = M_i + A_i E_i(w') C_i + R_i,        |R_i|_F <= rounding_i,
+    Df_i(w') = M_i + A_i E_i(w') C_i + R_i,        |R_i| <= rounding_i,
 
 where the core E is either small in norm (``|E_i| <= s_i``, kind "norm": normalisation layers, ``A`` = gain times
 centring, ``C`` = centring) or diagonal with small entries (``|e_ik| <= r_ik``, kind "diagonal": activations between
@@ -51,7 +51,7 @@ class TokenFactor:
     Parameters
     ----------
     M : Stack (T, m, n) or (1, m, n)
-        The derivative; its Frobenius error covers the stored structured form as well as the true derivative at the
+        The derivative; its error covers the stored structured form as well as the true derivative at the
         centre.
     J : LinearOperator
         The same derivative, exact as stored in structured form, on (T, n) arrays.
@@ -90,7 +90,7 @@ class TokenFactor:
 
     @property
     def rounding(self) -> np.ndarray:
-        """(T,) bound of the Frobenius distance between the stored and the true derivative at the centre."""
+        """(T,) bound of the l2 distance between the stored and the true derivative at the centre."""
         return 2.0 * self.M.err
 
     def plus_identity(self) -> TokenFactor:

@@ -79,17 +79,18 @@ def norms(m: Stack, rtol: float = SLACK) -> np.ndarray:
 
 
 def quadratic(k: Stack, gram: Stack, rtol: float = SLACK) -> np.ndarray:
-    """(T,) upper bounds of ``|K Q|`` for row blocks Q with ``Q Q^T`` = ``gram``."""
+    """(T,) upper bounds of ``|K Q|`` for row blocks Q with ``Q Q^T`` = ``gram`` (T matrices); one K may serve all."""
 
     def one(t: int) -> tuple[np.ndarray, float]:
-        x, g = k.mid[t], gram.mid[t]
+        j = t if len(k.mid) > 1 else 0
+        x, g = k.mid[j], gram.mid[t]
         y, ey = product32(x, g)
         s, es = product32(y, x.T)
-        fx, ex, eg = float(frobenius_up(x)), float(k.err[t]), float(gram.err[t])
+        fx, ex, eg = float(frobenius_up(x)), float(k.err[j]), float(gram.err[t])
         fg = float(frobenius_up(g))
         return 0.5 * (s + s.T), es + ey * fx + eg * fx**2 + (fg + eg) * (2 * fx * ex + ex**2)
 
-    parts = each(one, range(len(k.mid)))
+    parts = each(one, range(len(gram.mid)))
     total = Stack(np.stack([s for s, _ in parts]), inflate(np.array([e for _, e in parts]), 16))
     return inflate(np.sqrt(psd_max(total, rtol)), 4)
 
