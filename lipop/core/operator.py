@@ -53,7 +53,7 @@ class Operator:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "__call__" in vars(cls):
-            cls.__call__ = _shape_checked(vars(cls)["__call__"])
+            cls.__call__ = _shape_checked(cls.__call__)
 
     # ---- the value ----
 
@@ -367,13 +367,17 @@ class Operator:
         return on
 
 
-def _shape_checked(call: Callable[[Any, np.ndarray], np.ndarray]) -> Callable[[Any, np.ndarray], np.ndarray]:
-    """A subclass's ``__call__`` behind a check that its argument has a shape of the domain."""
+def _shape_checked(call: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """A subclass's ``__call__`` behind a check that its argument has a shape of the domain, which is made once."""
 
     @functools.wraps(call)
     def checked(self: Operator, x: np.ndarray) -> np.ndarray:
-        if not self.domain.admits(np.shape(x)):
-            raise ShapeError(f"{self!r}: the point has shape {np.shape(x)}, expected {_shape(self.domain)}")
+        domain = self.__dict__.get("_domain")
+        if domain is None:
+            domain = self.domain
+            object.__setattr__(self, "_domain", domain)
+        if not domain.admits(np.shape(x)):
+            raise ShapeError(f"{self!r}: the point has shape {np.shape(x)}, expected {_shape(domain)}")
         return call(self, x)
 
     return checked
