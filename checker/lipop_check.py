@@ -147,10 +147,14 @@ class Check:
         return self.nodes.setdefault(name, n)
 
     def place(self, where: str, entry: Any, quantities: str, operator: str, region: Any, v: Any = None) -> Any:
-        """What is displayed, what its nodes claim, their leaves, and the upper end against a derivative along v."""
+        """What is displayed, what its nodes claim, their leaves, and the upper end against a derivative.
+
+        The derivative is taken along v, where there is an upper end alone, else along the lower end's witness.
+        """
         ends, extra = [], set(entry) - {"r", "R", "radius", "relative"}
         for side, status, key in (("lower", "lower_status", "lower_proof"), ("upper", "status", "proof")):
-            if side == "upper" or side in entry:
+            if side == "upper" or v is None:
+                need({side, status, key} <= entry.keys(), f"{where}.{side}", "it is left out")
                 there, n, shown = f"{where}.{side}", self.node(entry[key]), entry[side]
                 need(type(shown) is float or shown in ("inf", "-inf"), there, f"{shown!r} is not such a number")
                 need(float(shown).hex() == n.value.hex(), there, f"shows {shown!r}, its {n.name} holds {n.value!r}")

@@ -138,6 +138,14 @@ def infinite_and_proved(f):
     f.prune()
 
 
+def lower_end_left_out(f):
+    """An upper end alone, where a witness belongs beside it."""
+    entry = block(f)["ball"][0]
+    for key in ("lower", "lower_status", "lower_proof"):
+        del entry[key]
+    f.prune()
+
+
 def no_direction(f):
     """A witness direction of length zero."""
     node = f.node(block(f)["ball"][0]["lower_proof"])

@@ -219,7 +219,7 @@ def test_an_interrupted_report_is_accepted_and_says_so(bert, tmp_path):
     forgery = Forgery(tmp_path / "report.json")
     FORGERIES["block_removed"](forgery)
     forgery.data["complete"] = False
-    increments = [d["increment"] for d in forgery.data["limit"]["diagnosis"]]
+    increments = [limit.measured(d) for d in forgery.data["limit"]["diagnosis"]]
     forgery.data["limit"] = limit.section(3, forgery.data["blocks"], increments)
     text = json.dumps(forgery.data)
     forgery.arrays = {k: x for k, x in forgery.arrays.items() if k in text}
