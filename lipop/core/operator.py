@@ -63,7 +63,7 @@ class Operator:
         Raises
         ------
         ShapeError
-            If x does not lie in the domain.
+            If the last axes of x are not a point's.
         """
         raise NotImplementedError
 
@@ -376,7 +376,7 @@ def _shape_checked(call: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]
         if domain is None:
             domain = self.domain
             object.__setattr__(self, "_domain", domain)
-        if not domain.admits(np.shape(x)):
+        if not domain.admits(np.shape(x)[-len(domain.shape) :]):  # axes before these stack points
             raise ShapeError(f"{self!r}: the point has shape {np.shape(x)}, expected {_shape(domain)}")
         return call(self, x)
 

@@ -96,5 +96,5 @@ def test_bad_input_is_refused():
         lo.Rotary(4, frequencies=np.ones(3))
     with pytest.raises(NonFiniteError, match="positions"):
         lo.Rotary(4, positions=[0.0, np.nan])
-    with pytest.raises(ShapeError, match="2 positions"):
+    with pytest.raises(ShapeError, match=r"shape \(3, 4\), expected 2x4"):
         lo.Rotary(4, positions=[0.0, 1.0])(np.ones((3, 4)))
