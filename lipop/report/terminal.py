@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lipop.report.numbers import read
+from lipop.report.plain import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,7 +110,7 @@ def _title(data: Mapping[str, Any]) -> str:
     done, start, stop = len(data["blocks"]), *data["settings"]["blocks"]
     part = "" if data["complete"] else f"; INCOMPLETE: {done} of {stop - start}"
     name = f"{model['family']} {model['sha256'][:12]}"
-    return f"{name}, {tokens} tokens, blocks {start}:{stop} of {model['blocks']}{part}"
+    return printable(f"{name}, {tokens} tokens, blocks {start}:{stop} of {model['blocks']}{part}")
 
 
 def _largest(weights: Sequence[Mapping[str, Any]]) -> Text:
@@ -142,8 +143,8 @@ def weights_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for i, row in enumerate(rows):
         status = str(row["norm"]["status"])
         table.add_row(
-            Text(str(row["block"])),
-            Text(str(row["name"])),
+            Text(printable(str(row["block"]))),
+            Text(printable(str(row["name"]))),
             Text(" x ".join(str(n) for n in row["shape"])),
             Text(
                 f"{outward(read(row['norm']['lower']), down=True, digits=7)} .. "

@@ -174,9 +174,13 @@ def test_the_table_shows_each_block_in_eighty_columns(data):
         assert outward(b["ball"][1]["upper"], down=False) in text
 
 
-def test_markup_in_names_is_printed_as_it_is(data):
-    data["model"]["family"] = "[bold red]x[/]"
-    assert "[bold red]x[/]" in render(blocks_table(data))
+def test_markup_in_names_is_printed_as_it_is_and_control_characters_are_not(data):
+    data["model"]["family"] = "[bold red]x[/]\x1b[2J\x07"
+    assert "[bold red]x[/]\\x1b[2J\\x07" in render(blocks_table(data))
+    row = {"block": "[red]b[/]\x1b[2J", "name": "W\r\u202e", "shape": [1, 1], "norm": data["blocks"][0]["jacobian"]}
+    text = render(weights_table([row]))
+    assert "[red]b[/]\\x1b[2J" in text
+    assert "W\\r\\u202e" in text
 
 
 def test_an_unbounded_ball_says_so(data):
