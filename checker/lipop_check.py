@@ -7,7 +7,8 @@ of weights. *Replayed* in float64 with an own forward pass: activations, witness
 *Trusted*: what is not redone here (deviations, large derivatives, operators' own constants). Those leaves are listed,
 and no displayed upper end may lie below a derivative found in its region.
 
-This file reads the report; `lipop_check_rules` holds the rules, `lipop_check_model` the model and what it can redo.
+This file reads the report; `lipop_check_rules` holds the rules, `lipop_check_model` the model and what it can
+redo, `lipop_check_limit` what the limit section must say.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from lipop_check_limit import limit_section, measures
 from lipop_check_model import Map, Matrix, Model
 from lipop_check_rules import (
     LEAVES,
@@ -45,13 +47,6 @@ from lipop_check_rules import (
     upward,
 )
 
-LIMIT = (  # what the limit section says, in this order
-    "the model has {0} blocks; whether an infinite continuation converges depends on a rule for the further blocks, "
-    "and none is given, so no theorem applies",
-    "{1} of {0} blocks were measured at one input each; increments and derivative norms at these points bound nothing "
-    "elsewhere",
-    "the relative increments |T x - x| / |x| {2} from block to block",
-)
 REPORT = "blocks command complete created digest input limit model proofs schema seconds settings versions"
 BLOCK = "ball index jacobian name norm operator residuals seconds seconds_by_part shell weights x0"
 WEIGHT = "name norm shape spectrum spectrum_index"
@@ -260,14 +255,16 @@ class Check:
         for i in range(start):
             x = m.block(i)[2](x).real
         for k, (b, layer) in enumerate(zip(blocks, layers, strict=True)):
+            f, before = m.block(start + k)[2], m.block(start + k - 1)[2] if start + k else None
             y = self.block(f"blocks[{k}]", start + k, b, x)
-            near(f"limit.diagnosis[{k}].increment", layer["increment"], np.linalg.norm(y - x) / np.linalg.norm(x))
-            shown, x = {"layer": start + k, "increment": layer["increment"], "jacobian": b["jacobian"]}, y
-            same(f"limit.diagnosis[{k}]", layer, shown)
-        falls = all(b["increment"] < a["increment"] for a, b in pairwise(layers))
-        said = [s.format(m.layers, len(blocks), "fall" if falls else "do not fall") for s in LIMIT]
-        expected = {"answer": "UNDECIDED", "evidence": said[: 3 if len(blocks) > 1 else 2], "diagnosis": layers}
-        same("limit", d["limit"], expected)
+            found = measures(f, before, x, y)
+            for name, value in found.items():
+                agree = same if value is None or layer[name] is None else near
+                agree(f"limit.diagnosis[{k}].{name}", layer[name], value)
+            own = {name: layer[name] for name in found}
+            same(f"limit.diagnosis[{k}]", layer, {"layer": start + k, **own, "jacobian": b["jacobian"]})
+            x = y
+        same("limit", d["limit"], limit_section(m.layers, layers))
         for kind, there, needed in (("node", d["proofs"], self.nodes), ("array", self.arrays, self.used)):
             extra = min(set(there) - set(needed), default="")
             need(not extra, f"{kind} {extra[:12]}", "no displayed number rests on it")

@@ -76,7 +76,7 @@ class Report:
         self.proofs: dict[str, dict[str, Any]] = {}
         self.arrays: dict[str, np.ndarray] = {}
         self.entries: list[dict[str, Any]] = []
-        self.increments: list[float | None] = []
+        self.measures: list[limit.Measures] = []
         self.started = time.monotonic()
         self.head = {
             "command": [unicode(str(c)) for c in command],
@@ -99,11 +99,11 @@ class Report:
         if text is not None:
             self.head["input"]["text_sha256"] = hashlib.sha256(text.encode()).hexdigest()
 
-    def add(self, index: int, part: Part) -> dict[str, Any]:
-        """Add block ``index``; returns its entry."""
+    def add(self, index: int, part: Part, successive: float | None) -> dict[str, Any]:
+        """Add block ``index``, which deviates so much from the one before it at its input; returns its entry."""
         entry = {"index": index, "name": self.model.block_names[index], **part.entry}
         self.entries.append(entry)
-        self.increments.append(part.increment)
+        self.measures.append({**part.measures, "successive": successive})
         self.proofs.update(part.proofs)
         self.arrays.update(part.arrays)
         return entry
@@ -117,7 +117,7 @@ class Report:
             "complete": len(self.entries) == self.blocks[1] - self.blocks[0],
             **self.head,
             "blocks": self.entries,
-            "limit": limit.section(total, list(self.entries), self.increments),
+            "limit": limit.section(total, list(self.entries), self.measures),
             "proofs": self.proofs,
             "seconds": time.monotonic() - self.started,
         }
@@ -198,8 +198,13 @@ def analyze(
     for i in range(start, stop):
         build = cache(lambda i=i: model.blocks[i])
         part = kept.find(i, points[i], build)
+        deviation = lambda i=i, build=build: (  # noqa: E731
+            kept.successive(i, points[i], lambda: limit.successive(model.blocks[i - 1], build(), points[i]))
+            if i
+            else None
+        )
         if part is not None:
-            entry, data = document.add(i, part), None
+            entry, data = document.add(i, part, deviation()), None
             if found is not None:
                 found(i, entry)
             continue
@@ -215,7 +220,7 @@ def analyze(
                 raise type(e)(f"{where}: {e}") from e
             raise NonFiniteError(f"{where}: its weights or inputs are too large or too small for float64 ({e})") from e
         kept.keep(points[i], part)
-        entry, data = document.add(i, part), write()
+        entry, data = document.add(i, part, deviation()), write()
         if after is not None:
             after(i, entry)
     return data or write()

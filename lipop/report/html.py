@@ -213,19 +213,29 @@ def _numbers(found: Sequence[Row], number_of: Mapping[str, int]) -> Markup:
     return section("numbers", "All numbers", lead, numbers_table(found, number_of))
 
 
+MEASURED = {
+    "increment": "|Tx − x| / |x|",
+    "successive": "|Tx − T′x| / |x|, T′ the block before",
+    "idempotency": "|TTx − Tx| / |Tx|",
+    "effective_rank": "effective rank of Tx",
+}
+
+
 def _limit(stated: Mapping[str, Any]) -> Markup:
-    measured = [(d["layer"], d["increment"]) for d in stated["diagnosis"]]
+    layers = stated["diagnosis"]
+    shown = {key: what for key, what in MEASURED.items() if any(key in d for d in layers)}
+    rows = [
+        tag(
+            "tr",
+            tag("th", what, scope="row"),
+            *(tag("td", "–" if d.get(key) is None else f"{d[key]:.3g}") for d in layers),
+        )
+        for key, what in shown.items()
+    ]
     table = tag(
         "table",
-        tag("thead", tag("tr", tag("th", "block", scope="col"), *(tag("td", i) for i, _ in measured))),
-        tag(
-            "tbody",
-            tag(
-                "tr",
-                tag("th", "|Tx − x| / |x|", scope="row"),
-                *(tag("td", "–" if v is None else f"{v:.3g}") for _, v in measured),
-            ),
-        ),
+        tag("thead", tag("tr", tag("th", "block", scope="col"), *(tag("td", d["layer"]) for d in layers))),
+        tag("tbody", *rows),
         class_="across",
     )
     return section(
@@ -233,7 +243,7 @@ def _limit(stated: Mapping[str, Any]) -> Markup:
         "Limit of the stack",
         join(["Does an infinite continuation of these blocks converge? ", tag("b", stated["answer"]), "."]),
         tag("ul", *(tag("li", tag("bdi", e)) for e in stated["evidence"]), class_="evidence"),
-        scroll("Increments of the blocks", table) if measured else None,
+        scroll("Measures of the blocks", table) if layers else None,
     )
 
 

@@ -57,10 +57,20 @@ class Kept:
         found = self.store.get(self._part(operator.value, x))
         return None if found is None else Part(arrays=found.arrays, **found.value)
 
+    def successive(self, index: int, x: np.ndarray, make: Callable[[], float | None]) -> float | None:
+        """How far block ``index`` deviates at x from the one before it, found, or made and kept."""
+        key = self._key("successive", self.model.digest, index, array_digest(x)) if self.store else ""
+        found = self.store.get(key) if self.store else None
+        if found is None:
+            found = Stored(make())
+            if self.store:
+                self.store.put(key, found)
+        return found.value
+
     def keep(self, x: np.ndarray, part: Part) -> None:
         """Keep the part of a block at x; it is on the disk when this returns."""
         if self.store is not None:
-            value = {"entry": part.entry, "increment": part.increment, "proofs": part.proofs}
+            value = {"entry": part.entry, "measures": part.measures, "proofs": part.proofs}
             self.store.put(self._part(part.entry["operator"], x), Stored(value, part.arrays))
 
     def _part(self, operator: str, x: np.ndarray) -> str:

@@ -25,8 +25,8 @@ class Part:
     ----------
     entry : dict
         The block's entry, less ``index`` and ``name``.
-    increment : float or None
-        ``|T x - x| / |x|``.
+    measures : dict
+        See :func:`lipop.report.limit.measures`.
     proofs : dict
         Every node that the entry rests on, by id.
     arrays : dict
@@ -34,14 +34,14 @@ class Part:
     """
 
     entry: dict[str, Any] = field(default_factory=dict[str, Any])
-    increment: float | None = None
+    measures: dict[str, float | None] = field(default_factory=dict[str, float | None])
     proofs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     arrays: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     @staticmethod
     def of(block: Block, x: np.ndarray, analysis: BlockAnalysis) -> Part:
         """The part of a block that was analysed at its input x."""
-        part = Part(increment=limit.increment(block, x))
+        part = Part(measures=limit.measures(block, x))
         r, R, shell = analysis.shell
         part.entry = {
             "operator": block.digest,

@@ -172,12 +172,12 @@ class _Check:
             activations = self.model.activations(self.model.embed(tokens=ids))
         except LipopError as e:
             raise ReportError(f"input.ids: the model does not take them: {e}") from e
-        increments: list[float | None] = []
+        found: list[limit.Measures] = []
         checked: set[str] = set()
         for i, entry in enumerate(self.data["blocks"]):
             with memo():
-                increments.append(self._block(f"blocks[{i}]", start + i, entry, activations[start + i], checked))
-        self._limit(increments)
+                found.append(self._block(f"blocks[{i}]", start + i, entry, activations[start + i], checked))
+        self._limit(found)
         self._nothing_else()
         leaves = sum(RULES[b.rule].leaf for b in self.used_nodes.values())
         return VerifyResult(
@@ -225,7 +225,7 @@ class _Check:
 
     def _block(
         self, path: str, index: int, entry: dict[str, Any], expected: np.ndarray, checked: set[str]
-    ) -> float | None:
+    ) -> limit.Measures:
         block = self.model.blocks[index]
         _agree(f"{path}.index", entry["index"], index)
         _agree(f"{path}.name", entry["name"], self.model.block_names[index])
@@ -244,7 +244,8 @@ class _Check:
         source = self.subjects(block, x) if leaves else {}
         for b in leaves:
             self._leaf(b, source)
-        return limit.increment(block, x)
+        before = limit.successive(self.model.blocks[index - 1], block, x) if index else None
+        return {**limit.measures(block, x), "successive": before}
 
     def _places(self, path: str, block: Block, x: np.ndarray, entry: dict[str, Any]) -> Iterator[Place]:
         weights = list(block.weights())
@@ -319,16 +320,18 @@ class _Check:
 
     # ---- the rest ----
 
-    def _limit(self, increments: list[float | None]) -> None:
+    def _limit(self, found: list[limit.Measures]) -> None:
         stated, entries = self.data["limit"], self.data["blocks"]
         if stated["answer"] != limit.ANSWER:
             raise ReportError(f"limit.answer: {stated['answer']} needs a proof, which a finite model does not give")
-        layers = [d["increment"] for d in stated["diagnosis"]]
-        if len(layers) != len(increments):
-            raise ReportError(f"limit.diagnosis: {len(layers)} layers, but {len(increments)} blocks are reported")
-        for i, (a, b) in enumerate(zip(layers, increments, strict=True)):
-            if (a is None) != (b is None) or (a is not None and b is not None and abs(a - b) > SAME * (1 + abs(b))):
-                raise ReportError(f"limit.diagnosis[{i}].increment: the report shows {a!r}, the model gives {b!r}")
+        layers = [limit.measured(d) for d in stated["diagnosis"]]
+        if len(layers) != len(found):
+            raise ReportError(f"limit.diagnosis: {len(layers)} layers, but {len(found)} blocks are reported")
+        for i, (said, model) in enumerate(zip(layers, found, strict=True)):
+            for key, a in said.items():
+                b = model[key]
+                if (a is None) != (b is None) or (a is not None and b is not None and abs(a - b) > SAME * (1 + abs(b))):
+                    raise ReportError(f"limit.diagnosis[{i}].{key}: the report shows {a!r}, the model gives {b!r}")
         expected = limit.section(len(self.model.blocks), entries, layers)
         for key, value in expected.items():
             _agree(f"limit.{key}", stated[key], value)

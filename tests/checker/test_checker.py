@@ -88,7 +88,7 @@ def test_it_needs_nothing_of_lipop(bert):
         "import runpy, sys\n"
         "class Guard:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        allowed = {*sys.stdlib_module_names, 'numpy', 'flint', 'lipop_check_model', 'lipop_check_rules'}\n"
+        "        allowed = {*sys.stdlib_module_names, 'numpy', 'flint', 'lipop_check_limit', 'lipop_check_model', 'lipop_check_rules'}\n"
         "        if name.partition('.')[0] not in allowed:\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Guard())\n"

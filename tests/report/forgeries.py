@@ -360,6 +360,18 @@ def increment(f):
     f.data["limit"]["diagnosis"][1]["increment"] *= 0.5
 
 
+def successive(f):
+    f.data["limit"]["diagnosis"][1]["successive"] *= 0.5
+
+
+def idempotency(f):
+    f.data["limit"]["diagnosis"][0]["idempotency"] = 0.0
+
+
+def effective_rank(f):
+    f.data["limit"]["diagnosis"][2]["effective_rank"] = 1.0
+
+
 def evidence_text(f):
     f.data["limit"]["evidence"].append("the limit exists")
 

@@ -116,6 +116,9 @@ REFUSALS = {
     "size_of_input": r"blocks\[0\]\.norm",
     "answer": r"limit\.answer",
     "increment": r"limit\.diagnosis\[1\]\.increment",
+    "successive": r"limit\.diagnosis\[1\]\.successive",
+    "idempotency": r"limit\.diagnosis\[0\]\.idempotency",
+    "effective_rank": r"limit\.diagnosis\[2\]\.effective_rank",
     "evidence_text": r"limit\.evidence",
     "diagnosis_number": r"limit\.diagnosis",
     "incomplete": r"complete: False",
@@ -207,7 +210,7 @@ def test_a_witness_found_elsewhere_in_the_ball_is_accepted(forgery):
 def test_an_interrupted_report_verifies_and_says_so(forgery):
     block_removed(forgery)
     forgery.data["complete"] = False
-    increments = [d["increment"] for d in forgery.data["limit"]["diagnosis"]]
+    increments = [limit.measured(d) for d in forgery.data["limit"]["diagnosis"]]
     forgery.data["limit"] = limit.section(3, forgery.data["blocks"], increments)
     forgery.rehash()
     used = {sha for b in forgery.data["blocks"] for sha in (b["x0"], *(r["point"] for r in b["residuals"]))}
