@@ -2,8 +2,8 @@
 
     python benchmarks/random_llama.py FOLDER
 
-Weights have variance 1 / fan_in, gains are near 1, so activations stay of order one. It needs no tokenizer: analyses of it are
-given token ids.
+Weights have variance 1 / fan_in, gains are near 1, so activations stay of order one. It needs no tokenizer: analyses of
+it are given token ids.
 """
 
 from __future__ import annotations

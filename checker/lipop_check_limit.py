@@ -17,7 +17,7 @@ TREND = {
     "successive": "the deviations |T_i x - T_(i-1) x| / |x| of neighbouring blocks",
     "idempotency": "the idempotency defects |T T x - T x| / |T x|",
 }
-Block = Callable[[np.ndarray], np.ndarray]
+Block = Callable[[np.ndarray], Any]
 
 
 def measures(f: Block, before: Block | None, x: np.ndarray, y: np.ndarray) -> dict[str, float | None]:
