@@ -4,12 +4,14 @@ Each run has a process of its own.
 
     python benchmarks/bench_analyze.py                 # T = 32, 64, 128
     python benchmarks/bench_analyze.py --effort exhaustive --tokens 64
+    python benchmarks/bench_analyze.py --effort exhaustive --tokens 64 --blocks 4:6 --add
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -21,8 +23,8 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 
 
-def measure(tokens: int, effort: str) -> dict:
-    """Analyse every block at the activations of the demo text; seconds by part, ratios and peak memory."""
+def measure(tokens: int, effort: str, blocks: str) -> dict:
+    """Analyse the blocks a:b at the activations of the demo text; seconds by part, ratios and peak memory."""
     import numpy as np
 
     import lipop as lo
@@ -35,10 +37,12 @@ def measure(tokens: int, effort: str) -> dict:
     text = find_spec("lipop").submodule_search_locations[0] + "/data/demo.txt"  # type: ignore[union-attr, index]
     ids = model.tokens(Path(text).read_text())[:tokens]
     states = model.activations(model.embed(tokens=ids))
+    load = os.getloadavg()[0]  # of the last minute: on an idle machine this process alone, at most
     started = time.perf_counter()
     parts: dict[str, float] = {}
     rows = []
-    for i, x in enumerate(states):
+    first, last = (int(n) if n else None for n in blocks.split(":"))
+    for i, x in list(enumerate(states))[first:last]:
         a = analyze_block(model.blocks[i], x, effort=effort)
         for part, seconds in a.seconds.items():
             parts[part] = parts.get(part, 0.0) + seconds
@@ -54,6 +58,7 @@ def measure(tokens: int, effort: str) -> dict:
     return {
         "tokens": len(ids),
         "effort": effort,
+        "load_before": load,
         "seconds": round(time.perf_counter() - started, 2),
         "parts": {k: round(v, 2) for k, v in parts.items()},
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -70,7 +75,7 @@ def machine() -> dict:
     return {
         "machine": platform.machine(),
         "processor": _processor(),
-        "cores": len(__import__("os").sched_getaffinity(0)),
+        "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
@@ -89,18 +94,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, nargs="+", default=[32, 64, 128])
     parser.add_argument("--effort", default="quick", choices=["quick", "tight", "exhaustive"])
+    parser.add_argument("--blocks", default=":", help="a:b, the blocks a, ..., b - 1")
+    parser.add_argument("--add", action="store_true", help="add the runs to the results that are there")
     parser.add_argument("--one", action="store_true", help="measure in this process and print JSON")
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.tokens[0], args.effort)))
+        print(json.dumps(measure(args.tokens[0], args.effort, args.blocks)))
         return
     runs = []
     for tokens in args.tokens:
         command = [sys.executable, __file__, "--one", "--effort", args.effort, "--tokens", str(tokens)]
+        command += ["--blocks", args.blocks]
         runs.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
         print(f"T={tokens}: {runs[-1]['seconds']} s, {runs[-1]['peak_mb']} MB, parts {runs[-1]['parts']}", flush=True)
     RESULTS.mkdir(exist_ok=True)
     out = RESULTS / f"analyze-minilm-{args.effort}.json"
+    if args.add and out.exists():
+        runs = json.loads(out.read_text())["runs"] + runs
     out.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=1) + "\n")
     print(out.relative_to(Path.cwd()) if out.is_relative_to(Path.cwd()) else out.name)
 
