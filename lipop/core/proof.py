@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,10 +159,32 @@ def check(bound: Bound, source: Source | None = None, *, redo: bool = True) -> N
         If a leaf's subject is nowhere to be found.
     """
     source = source or Source()
+    check_trials(nodes(bound))
     for b in nodes(bound):
         check_node(b)
         if redo and RULES[b.rule].leaf:
             check_leaf(b, source)
+
+
+def check_trials(bounds: Iterable[Bound]) -> None:
+    """No two random trials share a seed, unless they ask the same question.
+
+    Evidence counts a pair (seed, delta) once. One start vector serves every number of steps of one question (quantity,
+    operator, region), but two questions with one seed would have their failure probabilities counted once.
+
+    Raises
+    ------
+    ProofError
+        Naming the node.
+    """
+    asked: dict[str, tuple[str, str, str]] = {}
+    for b in bounds:
+        spec = find_rule(b.rule)
+        if spec is None or spec.strength != "probable":
+            continue
+        question = (b.claim.quantity, b.claim.operator, b.claim.region.digest)
+        if asked.setdefault(repr(b.params.get("seed")), question) != question:
+            raise ProofError(f"node {b.id[:12]} ({b.rule}): its seed is that of a trial about something else")
 
 
 def check_node(b: Bound) -> None:

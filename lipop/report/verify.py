@@ -337,6 +337,7 @@ class _Check:
             _agree(f"limit.{key}", stated[key], value)
 
     def _nothing_else(self) -> None:
+        proof.check_trials(self.used_nodes.values())
         self.used_arrays |= proof.arrays_of(*self.used_nodes.values()).keys()
         extra = sorted(self.proofs.keys() - self.used_nodes.keys())
         if extra:

@@ -17,7 +17,7 @@ from lipop.core import proof
 from lipop.core.bound import Bracket, Evidence, Witness
 from lipop.core.digest import array_digest
 from lipop.core.norms import DELTA, derivative_norm
-from lipop.core.rule import RULES, leaf_rule, least, unknown
+from lipop.core.rule import RULES, leaf, leaf_rule, least, unknown
 from lipop.errors import MissingData, ProofError
 
 
@@ -425,3 +425,17 @@ def test_latex_and_checks_work_with_either_ground_types_of_sympy(ground):
     formulas = "\n".join(rest)
     assert "\\sqrt" in formulas
     assert "\\text{residual@1}" in formulas
+
+
+def test_two_questions_must_not_share_a_trial():
+    """Their failure probabilities would be counted once."""
+    rng = np.random.default_rng(0)
+    A, B = (lo.Linear(rng.standard_normal((4, 4))) for _ in range(2))
+
+    def trial(op, seed, steps):
+        claim = op.claim("op_norm", lo.Ball(np.zeros(4), 0.0))
+        return leaf("norm.lanczos@1", claim, 9.0, op, seed=seed, delta=DELTA, steps=steps)
+
+    proof.check_trials([trial(A, 1, 3), trial(B, 2, 3), trial(A, 1, 4)])  # one start vector serves any number of steps
+    with pytest.raises(ProofError, match="its seed is that of a trial about something else"):
+        proof.check_trials([trial(A, 1, 3), trial(B, 1, 3)])
