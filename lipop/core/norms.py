@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lipop.core.operator import Operator
 
 DELTA = 1e-9  # failure probability of one Lanczos trial
-KEPT = 2**24  # entries of Lanczos vectors kept; long vectors get fewer steps, and at least 24
+KEPT = 2**23  # entries of Lanczos vectors kept; long vectors get fewer steps, and at least 24
 DENSE = 600  # up to this many columns a derivative is assembled and certified without chance
 
 
