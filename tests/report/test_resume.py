@@ -138,7 +138,7 @@ def test_blocks_that_differ_are_computed(folder):
         ({"fresh": True}, []),
         ({"analyze_block": lambda *a, **k: analysis.analyze_block(*a, **k)}, []),
     ],
-    ids=str,
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else str(value),
 )
 def test_what_determines_a_result(folder, options, found):
     assert run(folder, **options)[1] == found
