@@ -149,8 +149,10 @@ def _derivative_norm(op: Operator, x: np.ndarray, J: LinearOperator, rtol: float
     claim = _point_claim(op, x, "op_norm", UPPER)
     if not (claim.norm_in == claim.norm_out == "l2"):
         return unknown(claim, "derivative norms here are l2")
-    if min(J.shape) <= DENSE and math.isfinite(J.product_error):
-        return leaf(rules.NORM_DENSE, claim, _dense_norm(J), op)
+    if min(J.shape) <= DENSE:
+        if math.isfinite(J.product_error):
+            return leaf(rules.NORM_DENSE, claim, _dense_norm(J), op)
+        _assembled(J)  # refuses what overflows
     trial = seed_of(op.digest, f"norm:{array_digest(x)}", seed)
     result = run_lanczos(J, trial, None, rtol)
     remember(("top direction", op.digest, array_digest(x)), lambda: np.asarray(result.vector))
@@ -293,10 +295,15 @@ def _dense_norm(J: LinearOperator) -> float:
     A = J if J.shape[1] <= J.shape[0] else J.H
     if not math.isfinite(A.product_error):
         raise ProofError("the rounding of the derivative's products is not bounded: nothing can be proved from them")
-    dense = A.to_dense()
+    dense = _assembled(A)
+    return spectral_norm_upper(dense, rtol=1e-9, error=A.product_error * math.sqrt(dense.shape[1]) * (1 + 1e-12))
+
+
+def _assembled(J: LinearOperator) -> np.ndarray:
+    dense = J.to_dense()
     if not bool(np.isfinite(dense).all()):
         raise NonFiniteError("the derivative has entries that are not finite")
-    return spectral_norm_upper(dense, rtol=1e-9, error=A.product_error * math.sqrt(dense.shape[1]) * (1 + 1e-12))
+    return dense
 
 
 def _direction(op: Operator, witness: Witness, quantity: str) -> tuple[float, bool]:
