@@ -97,6 +97,11 @@ def test_every_exported_name_exists_and_is_documented():
     assert bad == []
 
 
+def test_every_operator_is_a_name_of_the_package():
+    assert set(lipop.operators.__all__) <= set(lipop.__all__)
+    assert all(getattr(lipop, name) is getattr(lipop.operators, name) for name in lipop.operators.__all__)
+
+
 def test_every_rule_has_a_reference():
     for package in ("lipop.core", "lipop.operators", "lipop.certify"):
         root = importlib.import_module(package)

@@ -161,3 +161,19 @@ def test_bad_input():
         lo.GatedMLP(a * np.inf, a, b)
     with pytest.raises(DomainError, match="unknown activation"):
         lo.GatedMLP(a, a, b, "swiglu")
+
+
+@pytest.mark.parametrize("rho", [1e-3, 0.3, 3.0])
+def test_one_envelope_for_many_tokens_holds_for_each_of_them(rho):
+    """Beyond a few tokens the deviation takes the largest radii of all tokens, neuron by neuron."""
+    rng = np.random.default_rng(5)
+    gate, up, down = rng.standard_normal((9, 4)), rng.standard_normal((9, 4)), rng.standard_normal((4, 9))
+    T, x = lo.GatedMLP(gate, up, down, tokens=True), 2 * rng.standard_normal((20, 4))
+    bound, J = T.linearize(lo.Ball(x, rho)).deviation.norm().value, T.derivative(x).to_dense()
+    assert bound >= max(T.linearize(lo.Ball(x[i : i + 1], rho)).deviation.norm().value for i in range(20)) * (1 - 1e-2)
+    for i in range(20):
+        for _ in range(20):  # the whole radius on one token
+            y = x.copy()
+            h = rng.standard_normal(4)
+            y[i] += rho * h / np.linalg.norm(h)
+            assert np.linalg.norm(T.derivative(y).to_dense() - J, 2) <= bound
