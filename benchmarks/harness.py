@@ -30,7 +30,8 @@ and of each row::
     failed     str, only on failure: what the contender raised
     ...        anything else worth keeping that depends on no other row: dtype, rtol, products, error, part (of a sum)
 
-Rows of one table agree in question, case, n, m, T, dtype and rtol.
+Rows of one table agree in question, case, n, m, T, dtype and rtol. For the history that asv keeps, a benchmark offers
+``history() -> dict[str, Callable[[], object]]``: some of our own contenders, ready to run in well under a second each.
 """
 
 from __future__ import annotations
