@@ -8,6 +8,7 @@ whatever the order of summation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,11 @@ class Enclosed:
         """The smallest enclosure of ``[low, high]``."""
         mid = 0.5 * (low + high)
         return Enclosed(mid, _up(np.maximum(high - mid, mid - low) + UNIT * np.abs(mid)))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Enclosed]) -> Enclosed:
+        """Joined along the first axis."""
+        return Enclosed(np.concatenate([x.mid for x in parts]), np.concatenate([x.radius for x in parts]))
 
     @property
     def shape(self) -> tuple[int, ...]:

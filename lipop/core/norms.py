@@ -137,12 +137,15 @@ def derivative_norm(
 
 
 def _shared(kind: str, op: Operator, x: np.ndarray, rtol: float, seed: int, make: Callable[[], Bound]) -> Bound:
-    """The memo's bound at x whose slack is at most ``rtol``, or a new one."""
+    """The memo's bound at x whose slack is at most ``rtol``, or that took all steps that memory allows, or a new
+    one."""
     known = remember(("derivative bounds", kind, op.digest, array_digest(x), seed), dict[float, Bound])
     close = [bound for slack, bound in known.items() if slack <= rtol]
     if not close:
-        known[rtol] = make()
-    return close[0] if close else known[rtol]
+        bound = make()
+        known[0.0 if bound.params.get("steps") == most_steps(x.size) else rtol] = bound
+        return bound
+    return close[0]
 
 
 def _derivative_norm(op: Operator, x: np.ndarray, J: LinearOperator, rtol: float, seed: int) -> Bound:

@@ -263,7 +263,7 @@ def head_outputs(attn: Attention, X: Enclosed) -> Enclosed:
 
 def _joined(parts: list[Any]) -> Any:
     if isinstance(parts[0], Enclosed):
-        return Enclosed(np.concatenate([x.mid for x in parts]), np.concatenate([x.radius for x in parts]))
+        return Enclosed.concatenate(parts)
     return np.concatenate(parts)
 
 

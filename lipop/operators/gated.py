@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lipop.core.digest import array_digest
 from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import LinearOperator
 from lipop.core.memo import remember
@@ -28,6 +29,7 @@ from lipop.operators.sandwich import (
     row_norms,
     spread_norms,
 )
+from lipop.operators.token_slices import token_slices
 
 
 @dataclass(frozen=True)
@@ -119,40 +121,74 @@ class GatedMLP(Operator):
         return apply(rule.evaluate(self.activation, 0, g, self.param) * u, self.W_down, None)
 
     def enclose(self, x: Enclosed) -> Enclosed:
-        g, u = affine(x, wide(self.W_gate), None), affine(x, wide(self.W_up), None)
-        y = affine(rule.enclose_value(self.activation, g, self.param) * u, wide(self.W_down), None)
+        gate, up, down = self._wide
+        parts: list[Enclosed] = []
+        for part in token_slices(x.mid.size // x.mid.shape[-1], len(gate)):
+            tokens = x[part] if x.mid.ndim > 1 else x
+            g, u = affine(tokens, gate, None), affine(tokens, up, None)
+            parts.append(affine(rule.enclose_value(self.activation, g, self.param) * u, down, None))
+        y = parts[0] if len(parts) == 1 else Enclosed.concatenate(parts)
         return y if x.mid.ndim > 1 else y.reshape(-1)
 
     # ---- the derivative ----
 
+    @property
+    def _wide(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """W_gate, W_up and W_down in float64 (shared inside a memo)."""
+        return remember((self.digest, "wide"), lambda: (wide(self.W_gate), wide(self.W_up), wide(self.W_down)))
+
     def _middle(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The stored f'(g) u and f(g) at a point."""
-        x = np.asarray(x, dtype=np.float64)
-        g, u = apply(x, wide(self.W_gate), None), apply(x, wide(self.W_up), None)
-        slope, value = (rule.evaluate(self.activation, k, g, self.param) for k in (1, 0))
-        return slope * u, value
+        """The stored f'(g) u and f(g), (T, m) each, at a point (shared inside a memo)."""
+        x = np.asarray(x, dtype=np.float64).reshape(-1, self.W_up.shape[1])
+
+        def make() -> tuple[np.ndarray, np.ndarray]:
+            gate, up, _ = self._wide
+            a, b = (np.empty((len(x), len(up))) for _ in range(2))
+            for part in token_slices(len(x), len(up)):
+                g, u = apply(x[part], gate, None), apply(x[part], up, None)
+                b[part] = rule.evaluate(self.activation, 0, g, self.param)
+                a[part] = rule.evaluate(self.activation, 1, g, self.param) * u
+            return a, b
+
+        return remember(("middle", self.digest, array_digest(x)), make)
 
     def _jacobian(self, x: np.ndarray) -> LinearOperator:
-        gate, up, down = wide(self.W_gate), wide(self.W_up), wide(self.W_down)
+        gate, up, down = self._wide
         a, b = self._middle(x)
+        slices = token_slices(len(a), len(up))
         tops = float(np.abs(a).max()) * dot_up(gate) + float(np.abs(b).max()) * dot_up(up)
         size = float(inflate(dot_up(down) * tops, 6))
 
+        def push(v: np.ndarray) -> np.ndarray:
+            v, out = v.reshape(len(a), -1), np.empty((len(a), len(down)))
+            for part in slices:
+                y, z = v[part] @ gate.T, v[part] @ up.T
+                y *= a[part]
+                z *= b[part]
+                y += z
+                out[part] = y @ down.T
+            return out.reshape(*x.shape[:-1], -1)
+
         def pull(w: np.ndarray) -> np.ndarray:
-            y = w @ down
-            return (a * y) @ gate + (b * y) @ up
+            w, out = w.reshape(len(a), -1), np.empty((len(a), gate.shape[1]))
+            for part in slices:
+                y = w[part] @ down
+                out[part] = (a[part] * y) @ gate
+                y *= b[part]
+                out[part] += y @ up
+            return out.reshape(x.shape)
 
         return LinearOperator(
             x.shape,
             (*x.shape[:-1], down.shape[0]),
-            lambda v: (a * (v @ gate.T) + b * (v @ up.T)) @ down.T,
+            push,
             pull,
             majorant=size,
             product_error=gamma(sum(up.shape) + down.shape[0] + 6) * size,
         )
 
     def _ranges(self, on: Region) -> _Ranges | None:
-        g, u = (affine_range(wide(w), None, on) for w in (self.W_gate, self.W_up))
+        g, u = (affine_range(w, None, on) for w in self._wide[:2])
         if g is None or u is None:
             return None
         curvature, slope, value = (rule.level_range(self.activation, k, *g, self.param) for k in (2, 1, 0))
@@ -161,17 +197,22 @@ class GatedMLP(Operator):
     def _deviation(self, ball: TokenBall | Ball) -> float | None:
         """Rule 0.5 for both middle factors around the stored ones: token by token for a few tokens, with the largest
         radii of all tokens, neuron by neuron, for many."""
-        ranges = self._ranges(ball)
-        if ranges is None:
-            return None
-        if not ranges.finite:
-            return math.inf
-        a, b = (c.reshape(-1, len(self.W_up)) for c in self._middle(ball.center))
-        r, s = radius_around(a, *ranges.factor), radius_around(b, *ranges.value)
-        if len(r) > FEW:
-            r, s = r.max(axis=0, keepdims=True), s.max(axis=0, keepdims=True)
-        first = spread_norms(wide(self.W_down), r, wide(self.W_gate))
-        second = spread_norms(wide(self.W_down), s, wide(self.W_up))
+        _, up, down = self._wide
+        a, b = self._middle(ball.center)
+        r, s = (np.zeros_like(c if len(c) <= FEW else c[:1]) for c in (a, b))
+        for part in token_slices(len(a), len(up)):
+            ranges = self._ranges(_tokens(ball, part))
+            if ranges is None:
+                return None
+            if not ranges.finite:
+                return math.inf
+            e, f = radius_around(a[part], *ranges.factor), radius_around(b[part], *ranges.value)
+            if len(a) > FEW:
+                np.maximum(r, e.max(axis=0), out=r)
+                np.maximum(s, f.max(axis=0), out=s)
+            else:
+                r[part], s[part] = e, f
+        first, second = spread_norms(down, r, self._wide[0]), spread_norms(down, s, up)
         return float(inflate(first + second, 2).max())
 
     # ---- constants ----
@@ -181,16 +222,14 @@ class GatedMLP(Operator):
         from lipop_kernels import spectral_norm_upper
 
         def make() -> tuple[float, float, float]:
-            gate, up, down = (
-                float(spectral_norm_upper(wide(w), rtol=SLACK)) for w in (self.W_gate, self.W_up, self.W_down)
-            )
+            gate, up, down = (float(spectral_norm_upper(w, rtol=SLACK)) for w in self._wide)
             return gate, up, down
 
         return remember((self.digest, "norms"), make)
 
     def _parts(self, ranges: _Ranges) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
         """Centres with their matrices, and the spread around them."""
-        gate, up, down = wide(self.W_gate), wide(self.W_up), wide(self.W_down)
+        gate, up, down = self._wide
         (a, r), (b, s) = center_radius(*ranges.factor), center_radius(*ranges.value)
         return [(a, gate), (b, up)], inflate(spread_norms(down, r, gate) + spread_norms(down, s, up), 2)
 
@@ -203,14 +242,14 @@ class GatedMLP(Operator):
         gate, up, down = self._norms()
         best = down * (rule.sup_abs(*ranges.factor) * gate + rule.sup_abs(*ranges.value) * up)
         terms, spread = self._parts(ranges)
-        return min(float(inflate(best, 6)), float(inflate(middle_norms(wide(self.W_down), terms) + spread, 2).max()))
+        return min(float(inflate(best, 6)), float(inflate(middle_norms(self._wide[2], terms) + spread, 2).max()))
 
     def _dahlquist(self, on: Region) -> float | None:
         """``lambda_max`` of the symmetric part of the centre plus the spread, the largest over tokens."""
         ranges = self._ranges(on)
         if ranges is None or not ranges.finite:
             return None
-        return middle_symmetric(wide(self.W_down), *self._parts(ranges))
+        return middle_symmetric(self._wide[2], *self._parts(ranges))
 
     def _smoothness(self, on: Region) -> float | None:
         """``|W_down| (sup |f'' u| R_g |W_gate| + 2 sup |f'| min(R_g |W_up|, R_u |W_gate|))``, R = largest row norm."""
@@ -221,10 +260,19 @@ class GatedMLP(Operator):
         if not bent:
             return math.inf
         gate, up, down = self._norms()
-        row_gate, row_up = (float(row_norms(wide(w)).max()) for w in (self.W_gate, self.W_up))
+        row_gate, row_up = (float(row_norms(w).max()) for w in self._wide[:2])
         first = rule.sup_abs(*_product(ranges.curvature, ranges.up)) * row_gate * gate
         second = 2 * rule.sup_abs(*ranges.slope) * min(row_gate * up, row_up * gate)
         return float(inflate(down * (first + second), 8))
+
+
+def _tokens(ball: Ball | TokenBall, part: slice) -> Ball | TokenBall:
+    """The ball of a slice of the tokens: it holds what the given one does to them."""
+    if ball.center.ndim == 1:
+        return ball
+    if isinstance(ball, Ball):
+        return Ball(ball.center[part], ball.radius, ball.norm)
+    return TokenBall(ball.center[part], ball.rho_F, ball.rho_token[part])
 
 
 def _product(a: Range, b: Range) -> Range:

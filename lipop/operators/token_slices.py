@@ -1,0 +1,18 @@
+"""Long token arrays taken in slices, so that what a token-wise map needs in between stays small."""
+
+from __future__ import annotations
+
+ENTRIES = 2**21  # of one intermediate array
+
+
+def token_slices(tokens: int, width: int) -> list[slice]:
+    """Slices of tokens whose rows of ``width`` entries have at most ``ENTRIES`` together (one token at least).
+
+    >>> token_slices(3, ENTRIES // 2)
+    [slice(0, 2, None), slice(2, 3, None)]
+    """
+    step = max(1, ENTRIES // width)
+    return [slice(i, min(tokens, i + step)) for i in range(0, tokens, step)]
+
+
+__all__ = ["token_slices"]
