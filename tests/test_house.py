@@ -1,7 +1,6 @@
 """Checks of the repository itself: what is tracked, what is documented, what the rules refer to."""
 
 import ast
-import doctest
 import importlib
 import importlib.metadata
 import pkgutil
@@ -10,7 +9,6 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import lipop
@@ -147,18 +145,3 @@ def test_the_map_of_the_house_names_every_file():
     there -= {"__init__.py", "conftest.py"}
     assert there - named == set(), "missing from the map"
     assert named - there - {"__init__.py", "zoo.py", "exact.py"} == set(), "on the map, but not there"
-
-
-def test_the_operator_that_contributing_shows_works(tmp_path, monkeypatch):
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    shown = text.split("<!-- operator-example: begin -->")[1].split("<!-- operator-example: end -->")[0]
-    (tmp_path / "shown_operator.py").write_text(re.findall(r"```python\n(.*?)```", shown, re.DOTALL)[0])
-    monkeypatch.syspath_prepend(tmp_path)
-    module = importlib.import_module("shown_operator")
-    assert doctest.testmod(module) == doctest.TestResults(failed=0, attempted=2)
-    T, x = module.SoftShrink(3, 0.5), np.array([2.0, -0.1, 0.7])
-    wide = lipop.lip(T, on=lipop.Ball(x, 0.3))
-    assert (wide.lower.value, wide.upper.value) == pytest.approx((1.0, 1.0), abs=1e-6)
-    wide.upper.check()
-    narrow = lipop.lip(T, on=lipop.Ball(np.array([0.1, -0.1, 0.2]), 0.1))
-    assert (narrow.lower.value, narrow.upper.value) == (0.0, 0.0)
