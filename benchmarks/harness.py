@@ -119,6 +119,7 @@ def interleave(
     warmup: int = 1,
     budget: float = float("inf"),
     failures: tuple[type[Exception], ...] = (),
+    pause: float = 0.003,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time the contenders in turn: A, B, A, B, ...; other work on the machine then slows all of them alike.
@@ -134,6 +135,8 @@ def interleave(
         Seconds after which a contender other than the baseline sits out the remaining rounds; it has one at least.
     failures : exception types
         A contender that raises one of these is out, and its timing says why. Others end the benchmark.
+    pause : float
+        Seconds before each run, in which the threads of the one before (PyTorch's spin for a while) come to rest.
     """
     base = next(iter(contenders)) if baseline is None else baseline
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -148,6 +151,7 @@ def interleave(
                 tired = name != base and spent[name] > budget and (round_ < 0 or times[name])
                 if name in failed or tired:
                     continue
+                time.sleep(pause)
                 start = clock()
                 try:
                     run()
