@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lipop_kernels._common import UNIT, workprec
+from lipop_kernels.cpu._basis import Basis, Rows
 
 Product = Callable[[np.ndarray], np.ndarray]
 
@@ -26,22 +27,22 @@ class Ritz(NamedTuple):
     history: list[float]
 
 
-def recurrence(product: Product, V: np.ndarray) -> Iterator[tuple[float, float, float]]:
-    """Fill the rows of V with Lanczos vectors from V[0] (a unit vector); yield (alpha, beta, slip) of each step.
+def recurrence(product: Product, vectors: Basis | np.ndarray) -> Iterator[tuple[float, float, float]]:
+    """Put Lanczos vectors after v_0 (a unit vector), as rows if it is an array; yield (alpha, beta, slip) of each step.
 
     ``slip`` bounds the norm of ``B v_k - beta_k v_{k-1} - alpha_k v_k - beta_{k+1} v_{k+1}``, but for the error of the
-    product: what Gram-Schmidt removed beyond the three terms, and the rounding of the removal. A last beta of 0 marks
-    an invariant space.
+    product: what Gram-Schmidt removed beyond the three terms, the rounding of the removal and of keeping v_{k+1}. A
+    last beta of 0 marks an invariant space.
     """
-    limit, beta = V.shape[0] - 1, 0.0
-    for k in range(limit):
-        basis = V[: k + 1]
-        w = product(V[k])
+    V = Rows(vectors) if isinstance(vectors, np.ndarray) else vectors
+    beta = 0.0
+    for k in range(V.limit):
+        w = product(V.get(k))
         size = float(np.linalg.norm(w))
-        first = basis @ w
-        w = w - first @ basis
-        second = basis @ w
-        w -= second @ basis
+        first = V.dots(k + 1, w)
+        w = w - V.combined(first)
+        second = V.dots(k + 1, w)
+        w -= V.combined(second)
         removed = first + second
         alpha = float(removed[k])
         removed[k] = 0.0
@@ -49,11 +50,11 @@ def recurrence(product: Product, V: np.ndarray) -> Iterator[tuple[float, float, 
             removed[k - 1] -= beta
         slip = float(np.linalg.norm(removed)) + 8 * (k + 4) * UNIT * size
         beta = float(np.linalg.norm(w))
-        if k + 1 >= V.shape[1] or beta <= 8 * UNIT * size:
+        if k + 1 >= V.length or beta <= 8 * UNIT * size:
             yield alpha, 0.0, slip + beta
             return
-        V[k + 1] = w / beta
-        yield alpha, beta, slip
+        V.put(k + 1, w / beta)
+        yield alpha, beta, slip + V.rounding * beta
 
 
 def tridiagonal_top(alphas: np.ndarray, betas: np.ndarray, count: int = 2) -> tuple[np.ndarray, np.ndarray]:

@@ -23,8 +23,9 @@ from lipop_kernels._common import (
     stored,
     up,
 )
+from lipop_kernels.cpu._basis import basis
 from lipop_kernels.cpu._krylov import growth_root, log_growth, overlap, recurrence, tridiagonal_top
-from lipop_kernels.cpu._products import one_blas_thread, times_transpose
+from lipop_kernels.cpu._products import one_blas_thread, operator_shape, times_transpose
 from lipop_kernels.cpu.gram import gram_matvec
 
 Product = Callable[[np.ndarray], np.ndarray]
@@ -88,7 +89,8 @@ def lanczos_upper(
     Covered: d is enclosed by the incomplete beta function in ball arithmetic and rounded down, and ``p_k(t) >= 1/d`` is
     decided by ball arithmetic for the computed coefficients. The computed vectors satisfy ``B V = V T + beta v_{k+1}
     e^T + F`` with ``|F| <= sqrt(k) (product_error + slip)``, where slip is measured at each step, and ``o = |V^T V -
-    I|`` is measured at the end. Assumed: that such a perturbed run bounds L as an exact one does for an operator within
+    I|`` is measured at the end. Vectors of more than a million entries are kept in float32, but for v_1, and slip
+    includes what that changes. Assumed: that such a perturbed run bounds L as an exact one does for an operator within
     |F| of B (there is one: Kahan), and that the generator's normal variates are independent and normal. So the result
     is a probable bound, never a proof.
 
@@ -119,11 +121,12 @@ def lanczos_upper(
             raise ValueError(f"apply returned shape {w.shape}; expected {shape} and finite entries (below 1e150)")
         return w.reshape(-1)
 
-    V = np.empty((min(limit, n) + 1, n))
+    V = basis(min(limit, n), n)
     start = np.random.default_rng(rng).standard_normal(n)
-    V[0] = start / np.linalg.norm(start)
+    start /= np.linalg.norm(start)
+    V.put(0, start)
     target, worst, k = -math.log(overlap(n, delta)), 0.0, 0
-    alphas, betas = np.zeros(len(V) - 1), np.zeros(len(V) - 1)
+    alphas, betas = np.zeros(V.limit), np.zeros(V.limit)
     for k, (alpha, beta, slip) in enumerate(recurrence(product, V), start=1):
         alphas[k - 1], betas[k - 1], worst = alpha, beta, max(worst, slip)
         if steps is None and beta > 0 and k % max(1, k // 16) == 0:
@@ -134,9 +137,9 @@ def lanczos_upper(
     values, s = tridiagonal_top(alphas, betas, 1)
     root = float(values[-1]) if betas[-1] == 0 else growth_root(alphas, betas, overlap(n, delta))
     size = float(np.abs(alphas).max() + 2 * betas.max())
-    loss = float(np.linalg.norm(V[:k] @ V[:k].T - np.eye(k))) + 4 * k * UNIT
+    loss = float(np.linalg.norm(V.gram(k) - np.eye(k))) + 4 * k * UNIT
     upper = root + up(math.sqrt(k) * (product_error + worst + UNDERFLOW) + loss * size + 8 * k * UNIT * size, 8)
-    vector = s @ V[:k]
+    vector = V.combined(s)
     vector /= np.linalg.norm(vector)
     lower = _rayleigh_down(product, vector, product_error)
     return LanczosBound(lower, max(upper, lower), vector.reshape(shape), k, alphas, betas)
@@ -198,7 +201,7 @@ def spectral_norm_probable(
     """
     options = {"steps": steps, "delta": delta, "rtol": 2 * rtol, "rng": rng, "max_steps": max_steps}
     if hasattr(A, "matvec") and hasattr(A, "rmatvec"):
-        m, n = A.shape
+        m, n = operator_shape(A)
         flip = m < n
         first, second = (A.rmatvec, A.matvec) if flip else (A.matvec, A.rmatvec)
         error = 0.0 if product_error is None else product_error
