@@ -49,3 +49,11 @@ def image(A: np.ndarray, kind: str, exponent: int, v: np.ndarray) -> tuple[np.nd
         w[i : i + len(b)] = b @ v
         majorant[i : i + len(b)] = np.abs(b) @ np.abs(v)
     return w, majorant
+
+
+def operator_shape(A: Any) -> tuple[int, int]:
+    """The shape of a matvec object; ValueError unless it is a pair of positive integers."""
+    shape = tuple(A.shape)
+    if len(shape) != 2 or not all(isinstance(k, (int, np.integer)) and k > 0 for k in shape):
+        raise ValueError(f"A.shape is {shape}; expected two positive integers: rows and columns")
+    return int(shape[0]), int(shape[1])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lipop_kernels._common import (
-    HALF,
     blocks,
     decoded,
     down,
@@ -23,11 +21,11 @@ from lipop_kernels._common import (
     up,
 )
 from lipop_kernels.cpu._krylov import extreme_ritz
-from lipop_kernels.cpu._products import image, one_blas_thread, times_transpose
-from lipop_kernels.cpu.gram import gram_matvec
+from lipop_kernels.cpu._products import image, operator_shape, times_transpose
+from lipop_kernels.cpu._top import SERIAL, compiled_view, rows_first, top_ritz
 
-DENSE = 64  # up to this many rows or columns an SVD is at least as fast
-Product = Callable[[np.ndarray], np.ndarray]
+DENSE = 32  # up to this many rows or columns an eigendecomposition is at least as fast
+SAFE = {np.float64: (1e-200, 1e200), np.float32: (1e-16, 1e16)}  # of a squared norm: no product over- or underflows
 
 
 def spectral_norm(
@@ -84,13 +82,14 @@ def spectral_norm(
     if hasattr(A, "matvec") and hasattr(A, "rmatvec"):
         return _operator_norm(A, tol, rng, maxiter)
     A, kind = stored(A, dtype)
-    exponent = exponent_of(A, kind)
-    if exponent is None:
-        return 0.0, np.eye(1, A.shape[1])[0], _info(0, 0.0, True, [0.0])
     if min(A.shape) <= DENSE:
-        v, info = _dense_top(A, kind, exponent)
+        exponent = exponent_of(A, kind)
+        top = None if exponent is None else _dense_top(A, kind, exponent)
     else:
-        v, info = _lanczos_top(A, kind, exponent, tol, rng, maxiter)
+        top = _lanczos_top(A, kind, tol, rng, maxiter)
+    if top is None:
+        return 0.0, np.eye(1, A.shape[1])[0], _info(0, 0.0, True, [0.0])
+    v, exponent, info = top
     return _quotient_down(A, kind, exponent, v), v, info
 
 
@@ -106,8 +105,8 @@ def _info(
     }
 
 
-def _dense_top(A: np.ndarray, kind: str, exponent: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """The top right singular vector through the Gram matrix of the smaller side (64 rows or columns at most)."""
+def _dense_top(A: np.ndarray, kind: str, exponent: int) -> tuple[np.ndarray, int, dict[str, Any]]:
+    """The top right singular vector through the Gram matrix of the smaller side; the exponent; info."""
     scaled = (rescaled(b, exponent) for _, b in blocks(A, kind))
     if A.shape[0] >= A.shape[1]:
         values, vectors = np.linalg.eigh(sum(b.T @ b for b in scaled))
@@ -117,31 +116,35 @@ def _dense_top(A: np.ndarray, kind: str, exponent: int) -> tuple[np.ndarray, dic
         values, vectors = np.linalg.eigh(T @ T.T)
         v = times_transpose(A, kind, exponent, vectors[:, -1])
         v /= np.linalg.norm(v)
-    return v, _info(0, 0.0, True, [_unscaled(values[-1], exponent)])
+    return v, exponent, _info(0, 0.0, True, [_unscaled(values[-1], exponent)])
 
 
 def _lanczos_top(
-    A: np.ndarray, kind: str, exponent: int, tol: float, rng: Any, maxiter: int | None
-) -> tuple[np.ndarray, dict[str, Any]]:
-    flip = A.shape[0] < A.shape[1]
-    T, code = np.ascontiguousarray(A.T if flip else A), kind
+    A: np.ndarray, kind: str, tol: float, rng: Any, maxiter: int | None
+) -> tuple[np.ndarray, int, dict[str, Any]] | None:
+    """(vector, power of two taken out of A, info); None for a zero matrix.
+
+    A is multiplied as it is; only where the first quotient is far from 1, or a product is not finite, are the entries
+    looked through and rescaled.
+    """
     work: Any = np.float64 if kind == "f64" or tol < 1e-6 else np.float32
-    shift = exponent if abs(exponent) > (400 if work is np.float64 else 25) else 0
-    if shift:  # else products of entries neither overflow nor vanish
-        T, code, work = rescaled(decoded(T, kind).astype(np.float64, copy=False), shift), "f64", np.float64
-    storage = code if code in HALF else None
-
-    def product(x: np.ndarray) -> np.ndarray:
-        return gram_matvec(T, x.astype(work, copy=False), dtype=storage).astype(np.float64, copy=False)
-
-    with one_blas_thread():
-        ritz = extreme_ritz(product, T.shape[1], tol, rng, maxiter)
+    near, shift, exponent = SAFE[work], 0, 0
+    T, flip = rows_first(A)
+    ritz = top_ritz(T, kind, work, tol, rng, maxiter)
+    if ritz is None or not near[0] < ritz.square < near[1]:
+        found = exponent_of(A, kind)
+        if found is None:
+            return None
+        shift = exponent = found
+        T = rescaled(decoded(T, kind).astype(np.float64, copy=False), shift)
+        ritz = top_ritz(T, "f64", np.float64, tol, rng, maxiter)
+        assert ritz is not None, "entries are at most 1"
     v = ritz.vector
     if flip:
         v = times_transpose(A, kind, exponent, v)
         v /= np.linalg.norm(v)
     history = [_unscaled(t, shift) for t in ritz.history]
-    return v, _info(ritz.steps, ritz.residual, ritz.converged, history)
+    return v, exponent, _info(ritz.steps, ritz.residual, ritz.converged, history)
 
 
 def _unscaled(square: float, exponent: int) -> float:
@@ -149,20 +152,39 @@ def _unscaled(square: float, exponent: int) -> float:
 
 
 def _quotient_down(A: np.ndarray, kind: str, exponent: int, v: np.ndarray) -> float:
-    """``|A v| / |v|``, rounded down."""
+    """``|A v| / |v|``, rounded down; ``2**-exponent A`` has a norm whose square neither overflows nor vanishes.
+
+    Each norm is within ``1 -+ g_{k+2}``, k its length, of the root of the computed sum of squares, but for underflows
+    below 1e-150.
+    """
+    m, n = A.shape
+    squares, majorants = _image_squares(A, kind, exponent, v)
+    g, long = gamma(n + 1), gamma(m + 2)
+    size = down(math.sqrt(squares) * (1.0 - long)) - 1e-150
+    slack = up(g / (1.0 - g) * math.sqrt(majorants) * (1.0 + long)) + 1e-150
+    length = up(math.sqrt(float(v @ v)) * (1.0 + gamma(n + 2))) + 1e-150
+    return scaled_down(max(0.0, down(max(0.0, size - slack) / length)), exponent)
+
+
+def _image_squares(A: np.ndarray, kind: str, exponent: int, v: np.ndarray) -> tuple[float, float]:
+    """The sums of squares of ``A v`` and ``|A| |v|`` for ``2**-exponent A``."""
+    if min(A.shape) > DENSE and A.nbytes <= SERIAL and A.flags.c_contiguous and abs(exponent) < 100:
+        from lipop_kernels.cpu._lanczos_numba import image_squares
+
+        return image_squares(compiled_view(A, kind), rescaled(v, exponent))
     w, majorant = image(A, kind, exponent, v)
-    g = gamma(A.shape[1] + 1)
-    slack = up(g * norm_up(majorant) / (1.0 - g)) + 1e-150
-    return scaled_down(max(0.0, down(max(0.0, down(norm_down(w)) - slack) / norm_up(v))), exponent)
+    return float(w @ w), float(majorant @ majorant)
 
 
 def _operator_norm(A: Any, tol: float, rng: Any, maxiter: int | None) -> tuple[float, np.ndarray, dict[str, Any]]:
-    m, n = A.shape
+    m, n = operator_shape(A)
     flip = m < n
     first, second = (A.rmatvec, A.matvec) if flip else (A.matvec, A.rmatvec)
 
     def product(x: np.ndarray) -> np.ndarray:
         w = np.ravel(np.asarray(second(first(x)), dtype=np.float64))
+        if w.shape != x.shape:
+            raise ValueError(f"matvec and rmatvec lead from {x.shape} to {w.shape}; expected {x.shape}: A is {m} x {n}")
         if not math.isfinite(float(np.linalg.norm(w))):
             raise ValueError("a product with A has entries that are not finite (rescale an operator above 1e75)")
         return w

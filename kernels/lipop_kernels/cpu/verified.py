@@ -110,16 +110,13 @@ def _upper(G: np.ndarray, m: int, rtol: float, low: float | None) -> float:
 
 
 def _gram(A: np.ndarray, kind: str, exponent: int) -> np.ndarray:
-    """The Gram matrix of the smaller side of ``2**-exponent A``, in float64."""
-    m, n = A.shape
-    if m >= n:
-        G = np.zeros((n, n))
-        for _, block in blocks(A, kind):
-            b = rescaled(block, exponent)
-            G += b.T @ b
-        return G
-    B = np.concatenate([rescaled(b, exponent) for _, b in blocks(A, kind)])
-    return B @ B.T
+    """The Gram matrix of the smaller side of ``2**-exponent A``, in float64; the long side is read block by block."""
+    tall = A if A.shape[0] >= A.shape[1] else A.T
+    G = np.zeros((tall.shape[1], tall.shape[1]))
+    for _, block in blocks(tall, kind):
+        b = rescaled(block, exponent)
+        G += b.T @ b
+    return G
 
 
 def symmetric_max(S: Any, rtol: float = 1e-3, error: float = 0.0) -> float:
