@@ -14,7 +14,8 @@ as quartiles. Give several seeds to `pool`.
 
 The format of ``results/NAME.json``::
 
-    {"name": NAME, "format": 1, "size": "full" | "quick" | "tiny", "machine": {...}, "rows": [...], "extra": {...}}
+    {"name": NAME, "title": the docstring's first sentence, "format": 1, "size": "full" | "quick" | "tiny",
+     "machine": {...}, "rows": [...], "extra": {...}}
 
 and of each row::
 
@@ -41,6 +42,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -216,16 +218,9 @@ def write(
     name: str, rows: Sequence[Row], *, extra: Mapping[str, object] | None = None, options: Options | None = None
 ) -> Path:
     """Write NAME.json whole or not at all into the folder of the options (results/ if there are none)."""
-    folder = RESULTS if options is None else options.out
-    size = "full" if options is None else options.size
-    document = {
-        "name": name,
-        "format": 1,
-        "size": size,
-        "machine": machine(),
-        "rows": list(rows),
-        "extra": dict(extra or {}),
-    }
+    asked = Options("", "full", 0, 0, RESULTS) if options is None else options
+    folder, document = asked.out, {"name": name, "title": asked.title, "format": 1, "size": asked.size}
+    document |= {"machine": machine(), "rows": list(rows), "extra": dict(extra or {})}
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}-", suffix=".tmp")
@@ -274,8 +269,9 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Options:
-    """What a benchmark was asked for."""
+    """What a benchmark was asked for; ``title`` is the question that it answers."""
 
+    title: str
     size: str
     repeats: int
     seeds: int
@@ -301,4 +297,5 @@ def options(description: str | None = None, argv: Sequence[str] | None = None) -
     name = args.size or "full"
     repeats, seeds = {"full": (5, 5), "quick": (2, 3), "tiny": (1, 1)}[name]
     out = args.out or (RESULTS if name == "full" else HERE.parent / "build" / "benchmarks")
-    return Options(name, args.repeats or repeats, args.seeds or seeds, out)
+    title = re.split(r"(?<=[.?])\s", (description or "").strip(), maxsplit=1)[0]
+    return Options(title, name, args.repeats or repeats, args.seeds or seeds, out)
