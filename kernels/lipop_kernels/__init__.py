@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lipop_kernels._common import LanczosBound
+from lipop_kernels._common import LanczosBound, SurveyBound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ FUNCTIONS = (
     "spectral_norm",
     "spectral_norm_probable",
     "lanczos_upper",
+    "survey_norm",
     "spectral_norm_upper",
     "symmetric_max",
     "psd_max_batched",
@@ -37,12 +38,14 @@ __all__ = [
     "spectral_norm",
     "spectral_norm_probable",
     "lanczos_upper",
+    "survey_norm",
     "spectral_norm_upper",
     "symmetric_max",
     "psd_max_batched",
     "batched_spectral_norms",
     "FUNCTIONS",
     "LanczosBound",
+    "SurveyBound",
 ]
 
 
@@ -228,6 +231,56 @@ def lanczos_upper(
     """
     options = {"steps": steps, "delta": delta, "rtol": rtol, "rng": rng, "product_error": product_error}
     return _device(None).lanczos_upper(apply, shape, max_steps=max_steps, **options)
+
+
+def survey_norm(
+    A: Any,
+    delta: float = 1e-9,
+    rtol: float = 1e-2,
+    *,
+    rng: Any = 0,
+    dtype: str | None = None,
+    steps: int | None = None,
+    max_steps: int = 200,
+) -> SurveyBound:
+    """Brackets of ``|A|_2`` and ``|A|_F`` of a stored weight matrix, which is read few times and never converted.
+
+    As ``spectral_norm_probable``, with products in float32 whose error is measured.
+
+    Parameters
+    ----------
+    A : (m, n) array
+        float64, float32, or uint16 with ``dtype``.
+    delta : float
+        Failure probability of the norm's upper end.
+    rtol : float
+        Relative gap of the bracket at which to stop.
+    rng : Generator or seed
+        Of everything that is random.
+    dtype : {"bf16", "f16"}, optional
+        What the bits of a uint16 matrix mean.
+    steps : int, optional
+        Exactly so many Lanczos steps, to repeat a run.
+    max_steps : int
+        Most steps where ``steps`` is None.
+
+    Returns
+    -------
+    SurveyBound
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape or type, an entry that is not finite, or a parameter out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bound = survey_norm(np.diag([2.0, 2.0, 1.0]).astype(np.float32))
+    >>> bound.lower <= 2.0 <= bound.upper <= 2.02, bound.frobenius_lower <= 3.0 <= bound.frobenius_upper
+    (True, True)
+    """
+    return _device(A).survey_norm(A, delta, rtol, rng=rng, dtype=dtype, steps=steps, max_steps=max_steps)
 
 
 def spectral_norm_upper(

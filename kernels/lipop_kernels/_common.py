@@ -40,6 +40,36 @@ class LanczosBound(NamedTuple):
     betas: np.ndarray
 
 
+class SurveyBound(NamedTuple):
+    """What a survey says about one matrix.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Of ``|A|_2``: a Rayleigh quotient, rounded down; the end that holds with the probability asked for.
+    vector : (n,) array
+        The unit vector of the Rayleigh quotient.
+    steps : int
+        Length of the Lanczos recurrence.
+    passes : int
+        How often A was read.
+    alphas, betas : (steps,) arrays
+        The coefficients of the recurrence with ``A^T A``; they give a quadrature of its spectral density.
+    frobenius_lower, frobenius_upper : float
+        Of ``|A|_F``.
+    """
+
+    lower: float
+    upper: float
+    vector: np.ndarray
+    steps: int
+    passes: int
+    alphas: np.ndarray
+    betas: np.ndarray
+    frobenius_lower: float
+    frobenius_upper: float
+
+
 def gamma(k: float) -> float:
     """``k u / (1 - k u)`` with ``u = 2**-53``, rounded up (Higham 2002, section 3.1)."""
     if k * UNIT >= 0.5:
