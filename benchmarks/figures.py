@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,12 @@ STYLE = """
 LEFT, TOP, WIDTH, HEIGHT, LEGEND = 70.0, 30.0, 480.0, 300.0, 15.0
 
 
+BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+
+
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; the first column names contenders."""
+    """Cells as text; the first column names contenders, or sizes where there are many."""
 
     title: str
     head: tuple[str, ...]
@@ -107,9 +110,11 @@ def tables(document: Mapping[str, Any]) -> Iterator[Table]:
     for rows in groups(document["rows"]).values():
         sizes = list(dict.fromkeys(size(r) for r in rows))
         cells = {(r["contender"], size(r)): ratio(r) for r in rows}
-        names = dict.fromkeys(r["contender"] for r in rows)
-        body = [(name, *(cells.get((name, s), "") for s in sizes)) for name in names]
-        yield Table(title(rows[0]), ("", *sizes), body)
+        names = list(dict.fromkeys(r["contender"] for r in rows))
+        if len(sizes) > max(len(names), 4):  # one row for each size
+            yield Table(title(rows[0]), ("", *names), [(s, *(cells.get((c, s), "") for c in names)) for s in sizes])
+        else:
+            yield Table(title(rows[0]), ("", *sizes), [(c, *(cells.get((c, s), "") for s in sizes)) for c in names])
     fits = document["extra"].get("fits", [])
     if fits:
         head = ("", "measured exponent (95 %)", "larger half of the sizes", "theory")
@@ -119,10 +124,33 @@ def tables(document: Mapping[str, Any]) -> Iterator[Table]:
 def ratio(row: Row) -> str:
     """A cell: the ratio to the baseline with its quartiles; the baseline's own time."""
     if row["median"] is None:
-        return "failed"
+        return f"failed ({row['failed'].partition(':')[0]})"
     if row["contender"] == row["baseline"]:
         return f"{duration(row['median'])} ({duration(row['q1'])} – {duration(row['q3'])})"
-    return f"x {row['ratio']:.3g} ({row['ratio_q1']:.3g} – {row['ratio_q3']:.3g})"
+    return f"x {short(row['ratio'])} ({short(row['ratio_q1'])} – {short(row['ratio_q3'])})"
+
+
+def short(value: float) -> str:
+    """Three digits, or all before the point.
+
+    >>> short(0.01234), short(12.34), short(1234.5)
+    ('0.0123', '12.3', '1234')
+    """
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def byte_count(value: float) -> str:
+    """A number of bytes.
+
+    >>> byte_count(262144), byte_count(5e9)
+    ('262 kB', '5 GB')
+    """
+    return next(f"{short(value / unit)} {name}" for unit, name in BYTES if value >= unit or unit == 1.0)
+
+
+def per_second(value: float) -> str:
+    """A rate of reading."""
+    return f"{byte_count(value)}/s"
 
 
 def exponent(fit: Mapping[str, Any]) -> tuple[str, ...]:
@@ -150,7 +178,7 @@ def plots(document: Mapping[str, Any]) -> Iterator[Markup]:
             rates = [[r["bytes"] / r[q] for q in ("q3", "median", "q1")] for r in reads]
             series = by_contender((r["contender"], r["bytes"], *rate) for r, rate in zip(reads, rates, strict=True))
             heading = f"Roofline: bytes read a second. {title(rows[0])}"
-            yield chart(f"{name}-roofline", heading, series, "bytes read at least", lambda v: f"{v / 1e9:g} GB/s")
+            yield chart(f"{name}-roofline", heading, series, "read at least", per_second, byte_count)
 
 
 def by_contender(points: Iterator[tuple[str, float, float, float, float]]) -> list[Series]:
@@ -161,7 +189,14 @@ def by_contender(points: Iterator[tuple[str, float, float, float, float]]) -> li
     return [Series(name, sorted(p)) for name, p in found.items()]
 
 
-def chart(name: str, heading: str, series: Sequence[Series], variable: str, tick: Any) -> Markup:
+def chart(
+    name: str,
+    heading: str,
+    series: Sequence[Series],
+    variable: str,
+    tick: Callable[[float], str],
+    x_tick: Callable[[float], str] = "{:.6g}".format,
+) -> Markup:
     """Medians joined by lines, quartiles as bars, both axes logarithmic; one read of the data is dashed: the roof."""
     points = [p for s in series for p in s.points]
     right, bottom = LEFT + WIDTH, TOP + HEIGHT
@@ -172,7 +207,7 @@ def chart(name: str, heading: str, series: Sequence[Series], variable: str, tick
     parts += [join((line(LEFT, y(v), right, y(v), "grid"), words(LEFT - 6, y(v) + 4, tick(v), anchor="end")))
               for v in y.ticks(7)]  # fmt: skip
     shown = sizes if len(sizes) <= 9 else x.ticks(9)
-    parts += [join((line(x(v), TOP, x(v), bottom, "grid"), words(x(v), bottom + 16, f"{v:.6g}", anchor="middle")))
+    parts += [join((line(x(v), TOP, x(v), bottom, "grid"), words(x(v), bottom + 16, x_tick(v), anchor="middle")))
               for v in shown]  # fmt: skip
     parts.append(words(right, bottom + 32, variable, anchor="end"))
     for i, s in enumerate(series):
@@ -186,7 +221,7 @@ def chart(name: str, heading: str, series: Sequence[Series], variable: str, tick
         parts += [line(LEFT, at - 4, LEFT + 22, at - 4, style + thin), words(LEFT + 28, at, s.name)]
     text = f"{len(series)} contenders at {len(sizes)} sizes; medians with quartiles; the table holds the ratios."
     height = bottom + 60 + LEGEND * len(series)
-    return figure(name, heading, text, right + 10, height, *parts, class_="bench")
+    return figure(name, heading, text, right + 30, height, *parts, class_="bench")
 
 
 # ---- a page to look at ----

@@ -16,6 +16,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "lipop_benchmarks",
     "lipop_docstrings",
     "lipop_tables",
 ]
