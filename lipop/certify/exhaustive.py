@@ -46,6 +46,7 @@ NORM_DEFLATION = leaf_rule(
     quantity="op_norm",
     side=UPPER,
     procedure=_redo,
+    params={"rank": int, "sweeps": int, "seed": int},
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lipop.core.bound import LOWER, UPPER
-from lipop.core.rule import leaf_rule
+from lipop.core.rule import TRIAL, leaf_rule
 
 NORM_UPPER = leaf_rule(
     "norm.cholesky@1",
@@ -14,6 +14,7 @@ NORM_UPPER = leaf_rule(
     grid=30,
     quantity="op_norm",
     side=UPPER,
+    params={"rtol": float},
 )
 NORM_LOWER = leaf_rule(
     "norm.vector@1",
@@ -21,6 +22,7 @@ NORM_LOWER = leaf_rule(
     grid=36,
     quantity="op_norm",
     side=LOWER,
+    witness="vector",
 )
 NORM_PROBABLE = leaf_rule(
     "norm.lanczos@1",
@@ -29,6 +31,7 @@ NORM_PROBABLE = leaf_rule(
     quantity="op_norm",
     side=UPPER,
     strength="probable",
+    params=TRIAL,
 )
 NORM_ESTIMATED = leaf_rule(
     "norm.lanczos.float@1",
@@ -37,6 +40,7 @@ NORM_ESTIMATED = leaf_rule(
     quantity="op_norm",
     side=UPPER,
     strength="estimated",
+    params=TRIAL,
 )
 DAHLQUIST_ESTIMATED = leaf_rule(
     "dahlquist.lanczos.float@1",
@@ -45,6 +49,7 @@ DAHLQUIST_ESTIMATED = leaf_rule(
     quantity="dahlquist",
     side=UPPER,
     strength="estimated",
+    params=TRIAL,
 )
 NORM_DENSE = leaf_rule(
     "norm.dense@1",
@@ -62,6 +67,7 @@ SYMMAX_UPPER = leaf_rule(
     grid=30,
     quantity="dahlquist",
     side=UPPER,
+    params={"rtol": float},
 )
 LIP_DIRECTION = leaf_rule(
     "lip.direction@1",
@@ -72,6 +78,7 @@ LIP_DIRECTION = leaf_rule(
     grid=36,
     quantity="lip",
     side=LOWER,
+    witness="direction",
 )
 LIP_DIRECTION_FLOAT = leaf_rule(
     "lip.direction.float@1",
@@ -80,6 +87,7 @@ LIP_DIRECTION_FLOAT = leaf_rule(
     quantity="lip",
     side=LOWER,
     strength="witnessed",
+    witness="direction",
 )
 LIP_PAIR = leaf_rule(
     "lip.pair@1",
@@ -87,6 +95,7 @@ LIP_PAIR = leaf_rule(
     grid=36,
     quantity="lip",
     side=LOWER,
+    witness="pair",
 )
 LIP_PAIR_FLOAT = leaf_rule(
     "lip.pair.float@1",
@@ -95,6 +104,7 @@ LIP_PAIR_FLOAT = leaf_rule(
     quantity="lip",
     side=LOWER,
     strength="witnessed",
+    witness="pair",
 )
 LIP_OWN = leaf_rule(
     "lip.own@1",
@@ -127,6 +137,7 @@ DAHLQUIST_PROBABLE = leaf_rule(
     quantity="dahlquist",
     side=UPPER,
     strength="probable",
+    params=TRIAL,
 )
 DAHLQUIST_DIRECTION = leaf_rule(
     "dahlquist.direction@1",
@@ -134,6 +145,7 @@ DAHLQUIST_DIRECTION = leaf_rule(
     grid=36,
     quantity="dahlquist",
     side=LOWER,
+    witness="direction",
 )
 DAHLQUIST_DIRECTION_FLOAT = leaf_rule(
     "dahlquist.direction.float@1",
@@ -142,6 +154,7 @@ DAHLQUIST_DIRECTION_FLOAT = leaf_rule(
     quantity="dahlquist",
     side=LOWER,
     strength="witnessed",
+    witness="direction",
 )
 EXPANSION_OWN = leaf_rule(
     "expansion.own@1",
@@ -175,6 +188,7 @@ IMAGE_OWN = leaf_rule(
     grid=24,
     quantity="image",
     side=UPPER,
+    params={"center": str},
 )
 TOKEN_NORM_OWN = leaf_rule(
     "token_norm.own@1",
@@ -189,4 +203,5 @@ FORWARD = leaf_rule(
     grid=24,
     quantity="distance",
     side=UPPER,
+    params={"center": str},
 )

@@ -15,7 +15,7 @@ from lipop.core.bound import LOWER, QUANTITIES, UPPER, Bound, Claim, Evidence, S
 from lipop.core.digest import array_digest, digest
 from lipop.core.region import Region, from_description
 from lipop.core.rounding import grid_down, grid_up, on_grid
-from lipop.core.rule import RULES, evaluate, find_rule, leaf_evidence, unknown
+from lipop.core.rule import RULES, WITNESSES, evaluate, find_rule, leaf_evidence, unknown
 from lipop.errors import LipopError, MissingData, ProofError, RegionError
 
 
@@ -201,9 +201,12 @@ def check_node(b: Bound) -> None:
         raise ProofError(f"{where}: the parameters are malformed: {e!r}") from e
     if reason is not None:
         raise ProofError(f"{where}: the premises do not support the claim: {reason}")
+    kind, held = ("", set[str]()) if b.witness is None else (b.witness.kind, set(b.witness.arrays))
+    if kind != spec.witness or held != WITNESSES[kind]:
+        raise ProofError(f"{where}: its witness is not of the kind {spec.witness!r} that the rule shows")
     if b.rule == "unknown@1":
-        if b.value != unknown(b.claim, "").value:
-            raise ProofError(f"{where}: an unknown bound must not state a number")
+        if b.value != unknown(b.claim, "").value or b.evidence != Evidence():
+            raise ProofError(f"{where}: an unknown bound must not state a number, or rest on anything")
         return
     if math.isnan(b.value):
         raise ProofError(f"{where}: the value is NaN")

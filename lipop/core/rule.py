@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from lipop.core import formula
@@ -22,6 +23,8 @@ from lipop.core.rounding import float_down, float_up, grid_down, grid_up, workpr
 from lipop.errors import ProofError
 
 Accepts = Callable[[Claim, tuple[Bound, ...], Mapping[str, Any]], str | None]
+TRIAL = {"seed": int, "delta": float, "steps": int}  # the parameters of a trial that fails with probability delta
+WITNESSES = {"": set[str](), "vector": {"v"}, "direction": {"x", "v"}, "pair": {"x", "y"}}  # kind: its arrays
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Rule:
     procedure : callable or None
         ``procedure(subject, claim, params)`` redoes a certificate that lives above the operators (a strategy's); None:
         the subject redoes it.
+    witness : str
+        The kind of witness that a leaf shows, a key of ``WITNESSES``; "" for none.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Rule:
     grid: int = 53
     strength: str = "proved"
     procedure: Callable[[Any, Claim, Mapping[str, Any]], float] | None = None
+    witness: str = ""
 
     @property
     def leaf(self) -> bool:
@@ -93,18 +99,32 @@ def leaf_rule(
     side: str,
     strength: str = "proved",
     procedure: Callable[[Any, Claim, Mapping[str, Any]], float] | None = None,
+    params: Mapping[str, type] | None = None,
+    witness: str = "",
 ) -> str:
-    """Register a leaf rule and return its name; it accepts claims of one quantity and side, without premises."""
+    """Register a leaf rule and return its name; it accepts claims of one quantity and side, without premises, with
+    exactly the parameters given by name and type."""
+    stated = dict(params or {})
 
     def accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
         if premises:
             return "a leaf has no premises"
         if claim.quantity != quantity or claim.side != side:
             return f"it proves {side} bounds of {quantity}, not {claim.side} bounds of {claim.quantity}"
-        return None
+        return _misfit(stated, params)
 
-    _add(Rule(name, None, reference, accepts, grid, strength, procedure))
+    _add(Rule(name, None, reference, accepts, grid, strength, procedure, witness))
     return name
+
+
+def _misfit(stated: Mapping[str, type], found: Mapping[str, Any]) -> str | None:
+    """None if the parameters are those that a rule states, or what is wrong."""
+    if found.keys() != stated.keys():
+        return f"its parameters are {sorted(stated)}, found {sorted(found)}"
+    for name, kind in stated.items():
+        if not isinstance(found[name], kind) or isinstance(found[name], bool):
+            return f"its parameter {name} is of type {kind.__name__}, found {found[name]!r}"
+    return None
 
 
 def leaf_evidence(name: str, params: Mapping[str, Any]) -> Evidence:
@@ -129,12 +149,20 @@ def evaluate(name: str, side: str, values: tuple[float, ...], params: Mapping[st
 
     A result that is not a finite ball (0 * inf, a pole) becomes infinite (upper) or minus infinite (lower), never a
     guess.
+
+    Raises
+    ------
+    ProofError
+        If the rule is a leaf.
+    TypeError
+        If the values and parameters are not those that the formula takes.
     """
     import flint
 
     function = RULES[name].function
     if function is None:
         raise ProofError(f"rule {name} is a leaf: it has no formula")
+    signature(function).bind(*values, **params)  # also where the function is not called
     with workprec():
         numbers = {k: flint.arb(v) if isinstance(v, float) else v for k, v in params.items()}
         if side == UPPER and any(math.isinf(v) for v in values):
@@ -282,7 +310,11 @@ def least_of(*values: Any) -> Any:
     return formula.minimum(*values)
 
 
-@rule("unknown@1", reference="no statement is made", accepts=lambda claim, premises, params: None)
+def _unknown_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    return "it takes no premises" if premises else _misfit({"reason": str}, params)
+
+
+@rule("unknown@1", reference="no statement is made", accepts=_unknown_accepts)
 def _unknown(reason: str) -> Any:
     import flint
 

@@ -37,7 +37,7 @@ from lipop.core.memo import remember
 from lipop.core.operator import Operator
 from lipop.core.region import Ball, TokenBall, token_radii
 from lipop.core.rounding import dot_up, inflate
-from lipop.core.rule import derive, leaf, leaf_rule, parts_digest, rule, unknown
+from lipop.core.rule import TRIAL, derive, leaf, leaf_rule, parts_digest, rule, unknown
 from lipop.errors import DomainError, ProofError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ CHAIN_TAIL = leaf_rule(
     quantity="deviation",
     side=UPPER,
     strength="probable",
+    params=TRIAL,
 )
 CHAIN_ROWS = leaf_rule(
     "deviation.chain.rows@1",

@@ -135,6 +135,39 @@ def parameter(f):
     f.node(find(f, "dahlquist.lanczos@1"))["params"]["seed"] = "many"
 
 
+def parameter_added(f):
+    """One that the leaf's rule does not state, and nobody reads."""
+    f.node(find(f, "lip.direction@1"))["params"]["steps"] = 7
+
+
+def parameter_added_to_trial(f):
+    f.node(find(f, "dahlquist.lanczos@1"))["params"]["rtol"] = (1e-3).hex()
+
+
+def parameter_of_formula(f):
+    f.node(find(f, "linearize@1"))["params"]["slack"] = (0.0).hex()
+
+
+def parameter_retyped(f):
+    """The same seed, as a float."""
+    params = f.node(find(f, "dahlquist.lanczos@1"))["params"]
+    params["seed"] = float(params["seed"]).hex()
+
+
+def witness_with_more(f):
+    """A witness with an array that its kind does not have."""
+    arrays = f.node(find(f, "lip.direction@1"))["witness"]["arrays"]
+    arrays["w"] = arrays["v"]
+
+
+def witness_of_an_upper_end(f):
+    f.node(find(f, "norm.cholesky@1"))["witness"] = f.node(find(f, "norm.vector@1"))["witness"]
+
+
+def witness_renamed(f):
+    f.node(find(f, "lip.direction@1"))["witness"]["kind"] = "pair"
+
+
 def seed_of_evidence(f):
     f.node(find(f, "dahlquist.lanczos@1"))["params"]["seed"] += 1
 

@@ -1,5 +1,6 @@
 """A true report verifies; every forgery is refused, also when all digests and ids are recomputed."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -9,7 +10,8 @@ import pytest
 
 from lipop import Ball
 from lipop.core import proof
-from lipop.core.bound import Claim
+from lipop.core.bound import Claim, Evidence, Witness
+from lipop.core.rule import unknown
 from lipop.errors import LipopError, ProofError, ReportError
 from lipop.report import files, limit
 from lipop.report.probe import fresh_lower
@@ -72,7 +74,14 @@ REFUSALS = {
     "premises_exchanged": r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
     "premise_of_another_block": r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
     "premise_dropped": r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
-    "parameter": r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): .*parameters are malformed",
+    "parameter": r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): .*its parameter seed is of type int, found 'many'",
+    "parameter_added": r"node [0-9a-f]{12} \(lip\.direction@1\): .*its parameters are \[\], found \['steps'\]",
+    "parameter_added_to_trial": r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): .*found \['delta', 'rtol', 'seed',",
+    "parameter_of_formula": r"node [0-9a-f]{12} \(linearize@1\): the parameters do not fit",
+    "parameter_retyped": r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): .*parameter seed is of type int, found \d",
+    "witness_with_more": r"node [0-9a-f]{12} \(lip\.direction@1\): its witness is not of the kind 'direction'",
+    "witness_of_an_upper_end": r"node [0-9a-f]{12} \(norm\.cholesky@1\): its witness is not of the kind ''",
+    "witness_renamed": r"node [0-9a-f]{12} \(lip\.direction@1\): its witness is not of the kind 'direction'",
     "seed_of_evidence": r"node [0-9a-f]{12} \(dahlquist\.lanczos@1\): the evidence",
     "region_radius": r"node [0-9a-f]{12} \(linearize@1\): the premises do not support",
     "region_radius_everywhere": r"blocks\[0\]\.ball\[0\]\.relative",
@@ -183,6 +192,23 @@ def test_a_probable_bound_below_a_fresh_lower_value_is_refused(report, monkeypat
         verify(report, ToyModel())
     assert node["rule"].endswith("lanczos@1")
     assert len(name) == 64
+
+
+def test_an_unknown_bound_rests_on_nothing():
+    claim = Claim("lip", "upper", "0" * 64)
+    none = unknown(claim, "no rule applies")
+    proof.check_node(none)
+    changes = [
+        {"params": {"reason": "no rule applies", "but": "trust me"}},
+        {"params": {"reason": 1}},
+        {"premises": (none,)},
+        {"evidence": Evidence(trials=frozenset({(1, 1e-9)}))},
+        {"value": 3.0},
+        {"witness": Witness("vector", {"v": np.ones(3)})},
+    ]
+    for change in changes:
+        with pytest.raises(ProofError, match=r"node [0-9a-f]{12} \(unknown@1\)"):
+            proof.check_node(dataclasses.replace(none, **change))
 
 
 def test_fresh_lower_values_reach_the_truth():
