@@ -211,9 +211,9 @@ class Check:
         x0 = self.point(f"{where}.x0", b["x0"], b["norm"], x)
         self.subjects, self.seen = {b["operator"]: Map(f, x0)}, set()  # what one block's leaves say, another's may not
         for w, m in zip(b["weights"], weights.values(), strict=True):
-            own = self.node(w["norm"]["proof"]).operator  # of a product: it also names the rounding of lipop's own
-            own = digest("lipop", "Matrix", array_digest(m.factors[0]), "0x0.0p+0") if len(m.factors) == 1 else own
-            need(len(m.factors) == 1 or own not in self.subjects, f"{where}.weights", "two products are one matrix")
+            own = digest("lipop", "Matrix", array_digest(m.factors[0]), "0x0.0p+0")
+            if len(m.factors) == 2:
+                own = digest("lipop", "MatrixProduct", *map(array_digest, m.factors))
             self.subjects[own] = m
             there = f"{where}.weights ({w['name']})"
             self.place(there, w["norm"], "op_norm", own, Region())

@@ -1,19 +1,16 @@
-"""Norms of explicit matrices and of derivatives as bounds with proofs: kernels return floats, this file makes them
-claims."""
+"""Norms of derivatives as bounds with proofs: kernels return floats, this file makes them claims."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lipop.core import leaves as rules
-from lipop.core.bound import LOWER, UPPER, Bound, Bracket, Claim, Witness
+from lipop.core.bound import LOWER, UPPER, Bound, Claim, Witness
 from lipop.core.digest import array_digest, digest
-from lipop.core.enclosure import Enclosed, frobenius_up
 from lipop.core.linearization import LinearOperator
 from lipop.core.memo import remember
 from lipop.core.region import Ball
@@ -28,91 +25,6 @@ if TYPE_CHECKING:
 DELTA = 1e-9  # failure probability of one Lanczos trial
 KEPT = 2**23  # entries of Lanczos vectors kept; long vectors get fewer steps, and at least 24
 DENSE = 600  # up to this many columns a derivative is assembled and certified without chance
-
-
-@dataclass(frozen=True, eq=False)
-class Matrix:
-    """An explicit matrix within ``error`` (Frobenius norm) of the true one: the subject of norm leaves.
-
-    Parameters
-    ----------
-    mid : (m, n) array
-    error : float
-    name : str
-        For reports only.
-
-    Examples
-    --------
-    >>> br = Matrix(np.diag([3.0, 4.0])).norm()
-    >>> br.lower.value <= 4.0 <= br.upper.value, br.ratio < 1 + 1e-6
-    (True, True)
-    """
-
-    mid: np.ndarray
-    error: float = 0.0
-    name: str = ""
-
-    @staticmethod
-    def of(x: Enclosed, name: str = "") -> Matrix:
-        """From an entrywise enclosure."""
-        return Matrix(x.mid, float(frobenius_up(x.radius)), name)
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the midpoint and the error."""
-        cached = self.__dict__.get("_digest")
-        if cached is None:
-            cached = digest("lipop", "Matrix", array_digest(self.mid), float(self.error).hex())
-            object.__setattr__(self, "_digest", cached)
-        return cached
-
-    def upper(self, rtol: float = 1e-8) -> Bound:
-        """A proved upper bound of the l2 norm."""
-        claim = Claim("op_norm", UPPER, self.digest)
-        return leaf(rules.NORM_UPPER, claim, self._upper(rtol), self, rtol=rtol)
-
-    def norm(self, rtol: float = 1e-8) -> Bracket:
-        """A proved bracket of the l2 norm; the lower end's witness is a vector."""
-        from lipop_kernels import spectral_norm
-
-        _, v, _ = spectral_norm(self.mid, tol=rtol)
-        witness = Witness("vector", {"v": v})
-        claim = Claim("op_norm", LOWER, self.digest)
-        return Bracket(leaf(rules.NORM_LOWER, claim, self._lower(v), self, witness=witness), self.upper(rtol))
-
-    def symmetric_max(self, rtol: float = 1e-8) -> Bound:
-        """A proved upper bound of the largest eigenvalue of the symmetric part."""
-        claim = Claim("dahlquist", UPPER, self.digest)
-        return leaf(rules.SYMMAX_UPPER, claim, self._symmetric_max(rtol), self, rtol=rtol)
-
-    def _upper(self, rtol: float) -> float:
-        from lipop_kernels import spectral_norm_upper
-
-        return spectral_norm_upper(self.mid, rtol=rtol, error=self.error)
-
-    def _symmetric_max(self, rtol: float) -> float:
-        from lipop_kernels import symmetric_max
-
-        return symmetric_max(self.mid, rtol=rtol, error=self.error)
-
-    def _lower(self, v: np.ndarray) -> float:
-        n = self.mid.shape[1]
-        size = dot_up(v)
-        image = self.mid @ v
-        slack = gamma(n + 2) * dot_up(np.abs(self.mid) @ np.abs(v)) + self.error * size
-        down = size_of(image) * (1 - 2 * gamma(len(image) + 4)) - slack * (1 + 1e-12)
-        value = down / size * (1 - 1e-15) if size > 0 else 0.0
-        return max(0.0, value) if math.isfinite(value) else 0.0  # beyond the largest float nothing is claimed
-
-    def reprove(self, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None) -> float:
-        """Redo a norm leaf."""
-        if rule == rules.NORM_UPPER:
-            return self._upper(float(params["rtol"]))
-        if rule == rules.SYMMAX_UPPER:
-            return self._symmetric_max(float(params["rtol"]))
-        if rule == rules.NORM_LOWER and witness is not None and witness.arrays["v"].shape == (self.mid.shape[1],):
-            return self._lower(np.asarray(witness.arrays["v"], dtype=np.float64))
-        raise ProofError(f"a matrix cannot redo rule {rule} with this witness")
 
 
 def seed_of(operator_digest: str, what: str, seed: int = 0) -> int:

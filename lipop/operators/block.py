@@ -9,8 +9,7 @@ import numpy as np
 
 from lipop.core.algebra import Composition, Residual
 from lipop.core.bound import Bound
-from lipop.core.enclosure import Enclosed
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Explicit, Matrix, MatrixProduct
 from lipop.core.operator import Operator
 from lipop.core.region import Region
 from lipop.operators.attention import Attention
@@ -19,7 +18,7 @@ from lipop.operators.gated import GatedMLP
 from lipop.operators.normalization import LayerNorm, RMSNorm
 
 Norm = LayerNorm | RMSNorm
-Weights = list[tuple[str, tuple[int, int], Matrix]]
+Weights = list[tuple[str, tuple[int, int], Explicit]]
 
 
 class Block(Composition):
@@ -129,10 +128,7 @@ class PreNormBlock(Block):
 
 
 def _matrices(named: Mapping[str, np.ndarray]) -> Weights:
-    return [
-        (name, (w.shape[0], w.shape[1]), Matrix(np.asarray(w, dtype=np.float64), 0.0, name))
-        for name, w in named.items()
-    ]
+    return [(name, (w.shape[0], w.shape[1]), Matrix(w, 0.0, name)) for name, w in named.items()]
 
 
 def _fused(a: Attention) -> Weights:
@@ -140,10 +136,11 @@ def _fused(a: Attention) -> Weights:
     dk, group = a.dk, a.heads // a.groups
     for h in range(a.heads):
         own, shared = slice(h * dk, (h + 1) * dk), slice(h // group * dk, (h // group + 1) * dk)
-        q, k, v = (Enclosed.exact(w) for w in (a.Wq[own], a.Wk[shared], a.Wv[shared]))
-        o = Enclosed.exact(a.Wo[:, own])
-        for name, product in ((f"head {h}: W_Q^T W_K", q.T @ k), (f"head {h}: W_O W_V", o @ v)):
-            out.append((name, (product.shape[0], product.shape[1]), Matrix.of(product, name)))
+        for name, left, right in (
+            (f"head {h}: W_Q^T W_K", a.Wq[own].T, a.Wk[shared]),
+            (f"head {h}: W_O W_V", a.Wo[:, own], a.Wv[shared]),
+        ):
+            out.append((name, (len(left), right.shape[1]), MatrixProduct(left, right, name)))
     return out
 
 

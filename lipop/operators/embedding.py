@@ -10,7 +10,7 @@ import numpy as np
 
 from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import LinearOperator
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Matrix
 from lipop.core.operator import Operator
 from lipop.core.region import Ball, Region, TokenBall
 from lipop.core.rounding import UNIT, gamma, inflate

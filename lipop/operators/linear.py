@@ -11,7 +11,7 @@ import numpy as np
 from lipop.core.algebra import Composition
 from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import LinearOperator
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Matrix
 from lipop.core.operator import Operator
 from lipop.core.region import Ball, Region, TokenBall
 from lipop.core.rounding import gamma, inflate

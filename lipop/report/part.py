@@ -10,7 +10,7 @@ import numpy as np
 
 from lipop.core.bound import Bound, Bracket
 from lipop.core.digest import array_digest
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Explicit
 from lipop.core.proof import arrays_of, to_json
 from lipop.report import limit, numbers
 from lipop.report.protocol import Block, BlockAnalysis, BranchAnalysis
@@ -82,7 +82,7 @@ class Part:
             for name, shape, br in analysis.weights
         ]
         subjects = {name: br.upper.subject for name, _, br in analysis.weights}
-        return with_spectra(entries, {name: m for name, m in subjects.items() if isinstance(m, Matrix)})
+        return with_spectra(entries, {name: m for name, m in subjects.items() if isinstance(m, Explicit)})
 
     def _upper(self, bound: Bound) -> dict[str, Any]:
         self._keep(bound)

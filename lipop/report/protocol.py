@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lipop.core.bound import Bound, Bracket, Claim, Subject, Witness
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Explicit
 from lipop.core.operator import Operator
 
 
@@ -26,7 +26,7 @@ class Block(Protocol):
         """Redo a leaf about the block."""
         ...
 
-    def weights(self) -> Sequence[tuple[str, tuple[int, ...], Matrix]]:
+    def weights(self) -> Sequence[tuple[str, tuple[int, ...], Explicit]]:
         """Name, shape and matrix of every weight and fused product whose norm is reported."""
         ...
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Explicit
 from lipop.core.parallel import each
 from lipop.errors import ReportError
 from lipop.report.numbers import read
@@ -51,6 +51,12 @@ def singular_values(a: np.ndarray) -> np.ndarray | None:
     return found if bool(np.isfinite(found).all()) else None
 
 
+def spectrum_of(matrix: Explicit) -> np.ndarray | None:
+    """All singular values of a matrix or a product, as :func:`singular_values` gives them."""
+    found = singular_values(matrix.compact)
+    return None if found is None else np.pad(found, (0, min(matrix.shape) - len(found)))
+
+
 def chosen(values: np.ndarray) -> list[int]:
     """The indices kept of a spectrum: at most :data:`MOST`, even among the values that are not zero, and the last.
 
@@ -63,7 +69,7 @@ def chosen(values: np.ndarray) -> list[int]:
     return sorted({*(round(i) for i in np.linspace(0, rank - 1, min(most, rank))), last})
 
 
-def with_spectra(weights: Sequence[dict[str, Any]], matrices: Mapping[str, Matrix]) -> list[dict[str, Any]]:
+def with_spectra(weights: Sequence[dict[str, Any]], matrices: Mapping[str, Explicit]) -> list[dict[str, Any]]:
     """The entries of a block's weights with the fields ``spectrum`` and ``spectrum_index`` added.
 
     In the order of the weights, as far as :data:`BUDGET` allows. A matrix for which there are no singular values, or
@@ -79,12 +85,12 @@ def with_spectra(weights: Sequence[dict[str, Any]], matrices: Mapping[str, Matri
     affordable: set[str] = set()
     spent = 0.0
     for name, matrix in matrices.items():
-        if spent + work(matrix.mid.shape) <= BUDGET:
-            spent += work(matrix.mid.shape)
+        if spent + work(matrix.compact.shape) <= BUDGET:
+            spent += work(matrix.compact.shape)
             affordable.add(name)
 
     def one(weight: dict[str, Any]) -> dict[str, Any]:
-        values = singular_values(matrices[weight["name"]].mid) if weight["name"] in affordable else None
+        values = spectrum_of(matrices[weight["name"]]) if weight["name"] in affordable else None
         if values is None:
             return weight
         kept = chosen(values)
@@ -118,14 +124,14 @@ def check_form(where: str, weight: Mapping[str, Any]) -> None:
         raise ReportError(f"{where}: the first singular value {stated[0]!r} lies outside the norm's bracket")
 
 
-def check_values(where: str, weight: Mapping[str, Any], matrix: Matrix) -> None:
+def check_values(where: str, weight: Mapping[str, Any], matrix: Explicit) -> None:
     """Refuse a spectrum that the matrix does not have.
 
     Raises
     ------
     ReportError
     """
-    found = singular_values(matrix.mid)
+    found = spectrum_of(matrix)
     if found is None:
         raise ReportError(f"{where}: the report states singular values of a matrix for which none are computed")
     for i, value in zip(weight["spectrum_index"], weight["spectrum"], strict=True):

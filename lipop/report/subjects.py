@@ -10,7 +10,7 @@ import numpy as np
 
 from lipop.core.algebra import Composition, Residual, residual
 from lipop.core.bound import Subject
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Explicit
 from lipop.core.operator import Operator
 from lipop.report.protocol import Block
 
@@ -60,7 +60,7 @@ def _extras(op: Operator) -> Iterator[Subject]:
     matrix = getattr(op, "_matrix", None)
     if matrix is not None:
         m = matrix()
-        if isinstance(m, Matrix):
+        if isinstance(m, Explicit):
             yield m
     outer, last = (op.factors[:-1], op.factors[-1]) if isinstance(op, Composition) else ((), op)
     inner = last.branch if isinstance(last, Residual) else last

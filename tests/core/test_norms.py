@@ -9,9 +9,9 @@ import lipop as lo
 from lipop import errors as lo_errors
 from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import LinearOperator
+from lipop.core.matrices import Matrix
 from lipop.core.norms import (
     DELTA,
-    Matrix,
     derivative_dahlquist,
     derivative_norm,
     direction_bound,

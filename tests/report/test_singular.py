@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Matrix
 from lipop.errors import ReportError
 from lipop.report import singular
 from lipop.report.verify import verify

@@ -11,7 +11,7 @@ import lipop as lo
 from lipop.core import proof
 from lipop.core.algebra import Composition, Residual
 from lipop.core.digest import array_digest, digest
-from lipop.core.norms import Matrix
+from lipop.core.matrices import Matrix
 from lipop.core.rule import RULES, evaluate
 from lipop.errors import TokenError
 from lipop.report import files
