@@ -49,6 +49,8 @@ def measure(model: Any, i: int, x: np.ndarray, radii: tuple[float, ...]) -> dict
         "seconds": round(sum(a.seconds.values()), 1),
         "parts": {k: round(v, 1) for k, v in a.seconds.items()},
         "load_before": round(load, 2),
+        "commit": harness.machine()["commit"],
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
         "own_mb": own >> 20,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
