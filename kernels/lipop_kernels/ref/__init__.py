@@ -1,14 +1,38 @@
 """The kernels by their plain definitions: exact rational arithmetic or long double, slow, clear, for small arrays."""
 
+from lipop_kernels.ref.attention import attention_linearisation, attention_products
 from lipop_kernels.ref.batched import batched_spectral_norms, psd_max_batched
+from lipop_kernels.ref.chain import chain_gram_matvec
 from lipop_kernels.ref.gram import gram_matvec
 from lipop_kernels.ref.lanczos import spectral_norm
+from lipop_kernels.ref.matvec import matvec, rmatvec
+from lipop_kernels.ref.pairs import farthest_points, max_pairwise_ratio
 from lipop_kernels.ref.probable import lanczos_upper, spectral_norm_probable
+from lipop_kernels.ref.rotary import rotate
+from lipop_kernels.ref.rows import (
+    layer_norm_jvp,
+    layer_norm_vjp,
+    rms_norm_jvp,
+    rms_norm_vjp,
+    softmax_jvp,
+    softmax_vjp,
+)
+from lipop_kernels.ref.spectrum import spectrum_density, stable_rank, top_singular_values
 from lipop_kernels.ref.survey import survey_norm
 from lipop_kernels.ref.verified import spectral_norm_upper, symmetric_max
 
 __all__ = [
     "gram_matvec",
+    "matvec",
+    "rmatvec",
+    "chain_gram_matvec",
+    "softmax_jvp",
+    "softmax_vjp",
+    "rms_norm_jvp",
+    "rms_norm_vjp",
+    "layer_norm_jvp",
+    "layer_norm_vjp",
+    "rotate",
     "spectral_norm",
     "spectral_norm_upper",
     "spectral_norm_probable",
@@ -17,4 +41,11 @@ __all__ = [
     "symmetric_max",
     "psd_max_batched",
     "batched_spectral_norms",
+    "top_singular_values",
+    "stable_rank",
+    "spectrum_density",
+    "max_pairwise_ratio",
+    "farthest_points",
+    "attention_linearisation",
+    "attention_products",
 ]
