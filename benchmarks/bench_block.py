@@ -193,7 +193,7 @@ def run(options: Options) -> list[harness.Row]:
 
 def history() -> Contenders:
     """For asv: our own contenders at a small size."""
-    block, x = random_block(256, 1024, 4, 4), random_input(256, 32)
+    block, x = random_block(128, 512, 4, 2), random_input(128, 16)
     ours = {
         "product": products(block, x, np.random.default_rng(0), ()),
         "linearisation": linearizations(block, x, ()),

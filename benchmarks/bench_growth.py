@@ -178,9 +178,9 @@ def describe(fits: Fits) -> str:
 
 
 def history() -> dict[str, Callable[[], object]]:
-    """For asv: one point of each kind."""
-    block, x = random_block(*SHAPE), random_input(SHAPE[0], 16)
-    return {"analysis of a block, T = 16": lambda: analyze_block(block, x, (1e-5,), weights=False)}
+    """For asv: the analysis of a small block at one radius; norms and products have benchmarks of their own."""
+    block, x = random_block(64, 128, 4, 2), random_input(64, 8)
+    return {"analysis of a block, d = 64, T = 8": lambda: analyze_block(block, x, (1e-5,), weights=False)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

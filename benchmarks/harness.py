@@ -282,20 +282,27 @@ class Options:
         return {"full": full, "quick": quick, "tiny": tiny}[self.size]
 
 
-def options(description: str | None = None, argv: Sequence[str] | None = None) -> Options:
-    """Read ``--quick``, ``--tiny``, ``--repeats``, ``--seeds``, ``--out`` from the command line."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    size = parser.add_mutually_exclusive_group()
+def parser(description: str | None = None) -> argparse.ArgumentParser:
+    """The options that every benchmark has; `chosen` reads them."""
+    out = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    size = out.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="size", action="store_const", const="quick", help="smaller: a minute or less")
     size.add_argument("--tiny", dest="size", action="store_const", const="tiny", help="seconds: does it run at all?")
-    parser.add_argument("--repeats", type=int, help="timed rounds for each seed (default 5; quick 2; tiny 1)")
-    parser.add_argument("--seeds", type=int, help="number of seeds (default 5; quick 3; tiny 1)")
-    parser.add_argument(
-        "--out", type=Path, help="folder (default benchmarks/results; quick and tiny: build/benchmarks)"
-    )
-    args = parser.parse_args(argv)
-    name = args.size or "full"
-    repeats, seeds = {"full": (5, 5), "quick": (2, 3), "tiny": (1, 1)}[name]
-    out = args.out or (RESULTS if name == "full" else HERE.parent / "build" / "benchmarks")
+    out.add_argument("--repeats", type=int, help="timed rounds for each seed (default 5; quick 2; tiny 1)")
+    out.add_argument("--seeds", type=int, help="number of seeds (default 5; quick 3; tiny 1)")
+    out.add_argument("--out", type=Path, help="folder (default benchmarks/results; quick and tiny: build/benchmarks)")
+    return out
+
+
+def chosen(description: str | None, args: argparse.Namespace) -> Options:
+    """The options among parsed arguments."""
     title = re.split(r"(?<=[.?])\s", (description or "").strip(), maxsplit=1)[0]
-    return Options(title, name, args.repeats or repeats, args.seeds or seeds, out)
+    size = args.size or "full"
+    repeats, seeds = {"full": (5, 5), "quick": (2, 3), "tiny": (1, 1)}[size]
+    out = args.out or (RESULTS if size == "full" else HERE.parent / "build" / "benchmarks")
+    return Options(title, size, args.repeats or repeats, args.seeds or seeds, out)
+
+
+def options(description: str | None = None, argv: Sequence[str] | None = None) -> Options:
+    """Read ``--quick``, ``--tiny``, ``--repeats``, ``--seeds``, ``--out`` from the command line."""
+    return chosen(description, parser(description).parse_args(argv))
