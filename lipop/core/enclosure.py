@@ -300,6 +300,22 @@ class Stack:
         return Stack(0.5 * (g.mid + g.mid.swapaxes(-1, -2)), _up(g.err + UNIT * frobenius_up(g.mid)))
 
 
+def gram_root(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Square ``L`` (H, dk, dk) and ``slip`` (H,) with ``|W W^T - L L^T|_F <= slip``: then ``|W^T z|^2 <= |L^T z|^2 +
+    slip |z|^2``."""
+    gram = Stack.exact(w).gram()
+    values, vectors = np.linalg.eigh(gram.mid)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    back = Stack(root, np.zeros(len(root))).gram()
+    slip = (
+        frobenius_up(back.mid - gram.mid)
+        + UNIT * (frobenius_up(back.mid) + frobenius_up(gram.mid))
+        + back.err
+        + gram.err
+    )
+    return root, inflate(slip, 8)
+
+
 def frobenius_up(x: np.ndarray) -> np.ndarray:
     """Upper bounds of the Frobenius norms of matrices over the last two axes.
 

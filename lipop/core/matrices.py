@@ -12,11 +12,14 @@ import numpy as np
 from lipop.core import leaves as rules
 from lipop.core.bound import LOWER, UPPER, Bound, Bracket, Claim, Witness
 from lipop.core.digest import array_digest, digest
-from lipop.core.enclosure import Enclosed, frobenius_up
+from lipop.core.enclosure import Enclosed, frobenius_up, gram_root
 from lipop.core.rounding import dot_up, gamma, inflate
 from lipop.core.rule import leaf
 from lipop.core.space import norm as size_of
 from lipop.errors import ProofError
+
+FAINT = 1e-280
+"""Pays for what underflows, entries being at most 1."""
 
 
 class Explicit:
@@ -169,9 +172,9 @@ class MatrixProduct(Explicit):
 
     Notes
     -----
-    If a k x k matrix R has ``|L^T L - R^T R| <= e``, then ``|L B|^2 = lambda_max(B^T L^T L B) <= |R B|^2 + e |B|^2``.
-    R is taken from the eigenvectors of the computed ``G = L^T L``, e is measured (``|G - R^T R|_F``) and includes all
-    rounding, and ``|R B|``, k x n, is proved by Cholesky on its smaller side. So the cost is ``(m + n) k^2``.
+    If a k x k matrix R has ``|L^T L - R R^T| <= e``, then ``|L B|^2 = lambda_max(B^T L^T L B) <= |R^T B|^2 + e |B|^2``
+    (:func:`~lipop.core.enclosure.gram_root`; e is measured and includes all rounding); ``|R^T B|``, k x n, is proved by
+    Cholesky on its smaller side. So the cost is ``(m + n) k^2``.
 
     Examples
     --------
@@ -199,16 +202,11 @@ class MatrixProduct(Explicit):
         from lipop_kernels import spectral_norm_upper
 
         (left, a), (right, b) = (_scaled(x) for x in (self.left, self.right))
-        (m, k), rest = left.shape, 1e-280  # for what underflows
-        gram, sizes = left.T @ left, dot_up(left) ** 2
-        values, vectors = np.linalg.eigh(gram)
-        root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-        apart = dot_up(gram - root.T @ root) + gamma(k + 4) * (dot_up(gram) + dot_up(root) ** 2)
-        error = inflate(apart + gamma(m + 4) * sizes + rest, 16)
-        product = root @ right
-        lost = inflate(gamma(k + 4) * dot_up(root) * dot_up(right) + rest, 8)
+        root, slip = (x[0] for x in gram_root(left.T[None]))
+        product = root.T @ right
+        lost = inflate(gamma(len(root) + 4) * dot_up(root) * dot_up(right) + FAINT, 8)
         top = spectral_norm_upper(product, rtol=rtol, error=float(lost))
-        size = math.sqrt(float(inflate(top * top + error * dot_up(right) ** 2, 8)))
+        size = math.sqrt(float(inflate(top * top + (slip + FAINT) * dot_up(right) ** 2, 8)))
         return float(np.ldexp(inflate(size, 4), a + b))
 
     def _top(self, rtol: float) -> np.ndarray:

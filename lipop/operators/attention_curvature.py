@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipop.core.enclosure import Stack, frobenius_up
+from lipop.core.enclosure import Stack, frobenius_up, gram_root
 from lipop.core.parallel import each
 from lipop.core.region import TokenBall
 from lipop.core.rounding import inflate
-from lipop.operators.attention_factors import AttentionFactors, gram_root, row_errors
+from lipop.operators.attention_factors import AttentionFactors, row_errors
 from lipop.operators.attention_forward import rotate
 from lipop.operators.token_norms import norms
 

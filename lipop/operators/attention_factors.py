@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from lipop.core.enclosure import Enclosed, Stack, frobenius_up
+from lipop.core.enclosure import Enclosed, Stack, frobenius_up, gram_root
 from lipop.core.memo import remember
 from lipop.core.parallel import each
 from lipop.core.rounding import UNIT, gamma, inflate
@@ -150,22 +150,6 @@ def _head_norms(attn: Attention) -> HeadNorms:
     return HeadNorms(nq, nk, nv, nO, nOV, A2, O)
 
 
-def gram_root(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square ``L`` (H, dk, dk) and ``slip`` (H,) with ``|W W^T - L L^T|_F <= slip``: then ``|W^T z|^2 <= |L^T z|^2 +
-    slip |z|^2``."""
-    gram = Stack.exact(w).gram()
-    values, vectors = np.linalg.eigh(gram.mid)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-    back = Stack(root, np.zeros(len(root))).gram()
-    slip = (
-        frobenius_up(back.mid - gram.mid)
-        + UNIT * (frobenius_up(back.mid) + frobenius_up(gram.mid))
-        + back.err
-        + gram.err
-    )
-    return root, inflate(slip, 8)
-
-
 def row_errors(x: Enclosed) -> np.ndarray:
     """Upper bounds of the l2 errors of the rows (last axis)."""
     return _row_norms(x.radius)
@@ -182,4 +166,4 @@ def _through(z: np.ndarray, root: np.ndarray, slip: float) -> np.ndarray:
     return inflate(np.sqrt(value**2 + slip * size**2), 12)
 
 
-__all__ = ["AttentionFactors", "HeadNorms", "gram_root", "head_norms", "row_errors"]
+__all__ = ["AttentionFactors", "HeadNorms", "head_norms", "row_errors"]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipop.core.enclosure import Enclosed, Stack, frobenius_up
+from lipop.core.enclosure import Enclosed, Stack, frobenius_up, gram_root
 from lipop.core.linearization import LinearOperator
 from lipop.core.operator import Operator
 from lipop.core.parallel import each
 from lipop.core.rounding import gamma, inflate
 from lipop.operators import attention_bounds as ab
-from lipop.operators.attention_factors import AttentionFactors, gram_root
+from lipop.operators.attention_factors import AttentionFactors
 from lipop.operators.curvature import Right, bend
 from lipop.operators.token_factor import RankOne, TokenFactor
 from lipop.operators.token_norms import norms, psd_max, quadratic, scaled_norms
