@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -25,7 +26,11 @@ def machine() -> dict[str, object]:
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "threads": {"numba": numba.get_num_threads(), "blas": max((lib["num_threads"] for lib in blas), default=1)},
+        "threads": {
+            "numba": numba.get_num_threads(),
+            "blas": max((lib["num_threads"] for lib in blas), default=1),
+            **_torch(),
+        },
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": sorted(
@@ -43,6 +48,12 @@ def _cpu() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _torch() -> dict[str, int]:
+    """PyTorch's number of threads, if this process uses it."""
+    torch = sys.modules.get("torch")
+    return {} if torch is None else {"torch": torch.get_num_threads()}
 
 
 def _version(name: str) -> str | None:

@@ -1,5 +1,6 @@
 """Results made up here become tables, plots, and a page of the documentation."""
 
+import doctest
 import json
 import math
 import subprocess
@@ -42,6 +43,12 @@ def results(tmp_path):
     harness.write("norms", rows(), options=options, extra={"fits": fits})
     (folder / "old.json").write_text('{"machine": {}, "runs": []}')
     return folder
+
+
+@pytest.mark.parametrize("module", [figures, harness], ids=lambda m: m.__name__)
+def test_the_examples_in_docstrings(module):
+    failed, tried = doctest.testmod(module)
+    assert failed == 0 < tried
 
 
 def test_only_the_common_format_is_read(results):
