@@ -129,7 +129,7 @@ def lanczos_upper(
     alphas, betas = np.zeros(V.limit), np.zeros(V.limit)
     for k, (alpha, beta, slip) in enumerate(recurrence(product, V), start=1):
         alphas[k - 1], betas[k - 1], worst = alpha, beta, max(worst, slip)
-        if steps is None and beta > 0 and k % max(1, k // 16) == 0:
+        if steps is None and beta > 0 and k % max(1, k // 32) == 0:
             top = float(tridiagonal_top(alphas[:k], betas[:k], 1)[0][-1])
             if log_growth(top + 0.9 * rtol * abs(top), alphas[:k], betas[:k]) >= target:
                 break
