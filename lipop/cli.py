@@ -171,22 +171,54 @@ def html(
 
 @app.command()
 def spectrum(
-    model: ModelArgument, blocks: BlocksOption = None, as_json: JsonOption = False, quiet: QuietOption = False
+    model: Annotated[Path, typer.Argument(help="folder with config.json and safetensors, or one .safetensors file")],
+    blocks: BlocksOption = None,
+    proved: Annotated[bool, typer.Option("--proved", help="prove each upper end by a factorisation (slow)")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="keep the results here, with proofs; resumes")] = None,
+    json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="write JSON there; -: stdout")] = None,
+    seed: SeedOption = 0,
+    fresh: FreshOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Survey the norms of a model's weights and fused products."""
-    from lipop import models
-    from lipop.report.spectrum import spectrum as survey
+    """Bracket the norm of every weight matrix of a checkpoint; with stable ranks and spectral densities."""
+    from rich.console import Console
 
-    loaded: Any = models.load(model)  # its blocks are those of the report's protocol
-    rows = list(survey(loaded, _blocks(blocks, len(loaded.blocks))))
-    if as_json and not quiet:
-        typer.echo(json.dumps(rows, indent=1))
-    elif not quiet:
-        from rich.console import Console
+    from lipop.models.checkpoint import Checkpoint
+    from lipop.report import spectrum as surveys
+    from lipop.report.survey_run import run
+    from lipop.report.survey_table import summary, table
 
-        from lipop.report.terminal import weights_table
-
-        Console().print(weights_table(rows))
+    checkpoint = Checkpoint.open(model)
+    found, left_out = surveys.places(checkpoint)
+    span = None if blocks is None else _blocks(blocks, surveys.blocks(found))
+    which = surveys.chosen(found, span)
+    if not which:
+        raise CheckpointError(f"{model}: no matrix of floating-point weights among {len(checkpoint.names)} tensors")
+    console = Console(stderr=True, quiet=quiet)
+    settings = surveys.Settings(seed=seed, proved=proved)
+    rows = run(checkpoint, which, settings, out=out, fresh=fresh, console=console)
+    data = surveys.document(
+        rows,
+        path=str(model),
+        settings=settings,
+        span=span,
+        matrices=len(which),
+        left_out=left_out,
+        command=("lipop", *sys.argv[1:]),
+    )
+    interrupted = len(rows) < len(which)
+    _write_survey(data, rows, out, json_to)
+    if not quiet and json_to != "-" and rows:
+        Console().print(table(data["matrices"]))
+        typer.echo(summary(data["matrices"], sum(row.found for row in rows)))
+    if not quiet and left_out:
+        _complain(f"left out, since not matrices of weights: {', '.join(left_out[:3])}{_more(len(left_out) - 3)}")
+    if interrupted:
+        kept = (
+            f"finished matrices are kept in {out}, and the same command goes on from there" if out else "--out resumes"
+        )
+        _complain(f"interrupted after {len(rows)} of {len(which)} matrices; {kept}")
+        raise typer.Exit(INTERRUPTED)
 
 
 # ---- what the commands share ----
@@ -256,6 +288,23 @@ def _analyze(
         check = printable(f"lipop verify {shlex.quote(str(report))} {shlex.quote(str(path))}")
         typer.echo(f"{printable(str(report))}: {len(data['proofs'])} proof nodes, to read in report.html")
         typer.echo(f"check them with: {check}")
+
+
+def _write_survey(data: dict[str, Any], rows: Sequence[Any], out: Path | None, json_to: str | None) -> None:
+    """The survey into its folder, with the arrays of its proofs, and as JSON to a file or to stdout."""
+    from lipop.report import files
+
+    if out is not None:
+        files.write(out / "survey.json", data, {name: array for row in rows for name, array in row.arrays.items()})
+    if json_to == "-":
+        typer.echo(json.dumps(data, indent=1, allow_nan=False))
+    elif json_to is not None:
+        text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+        files.replace(Path(json_to), lambda f: f.write(text.encode()))
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
 
 
 def _read_text(path: Path) -> str:

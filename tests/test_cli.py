@@ -111,7 +111,6 @@ def test_quiet_prints_nothing(toy, text, tmp_path, capsys):
     for extra in ([], ["--json"]):
         assert run("analyze", "toy", "--text", text, "--out", tmp_path, "--blocks", "0", "--quiet", *extra) == 0
         assert run("verify", tmp_path / "report.json", "toy", "--quiet", *extra) == 0
-        assert run("spectrum", "toy", "--quiet", *extra) == 0
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
 
@@ -195,14 +194,6 @@ def test_html_of_what_is_no_report(report, capsys):
     report.write_text("[]")
     assert run("html", report) == 2
     one_line(capsys.readouterr(), "report.json")
-
-
-def test_spectrum(toy, capsys):
-    assert run("spectrum", "toy", "--json", "--blocks", "2:") == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [r["name"] for r in rows] == ["branch0.weight", "branch1.weight"]
-    assert run("spectrum", "toy") == 0
-    assert "mlp.weight" in capsys.readouterr().out
 
 
 def test_demo_analyses_the_text_that_comes_with_lipop(toy, monkeypatch, tmp_path, capsys):

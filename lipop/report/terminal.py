@@ -132,28 +132,4 @@ def _status(found: Sequence[str]) -> Text:
     return text
 
 
-def weights_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The norms of weights: block, name, shape, bracket, status."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(header_style="bold")
-    for name in ("block", "weight", "shape", "norm", "status"):
-        table.add_column(name, justify="right" if name in ("shape", "norm") else "left", overflow="fold")
-    for i, row in enumerate(rows):
-        status = str(row["norm"]["status"])
-        table.add_row(
-            Text(printable(str(row["block"]))),
-            Text(printable(str(row["name"]))),
-            Text(" x ".join(str(n) for n in row["shape"])),
-            Text(
-                f"{outward(read(row['norm']['lower']), down=True, digits=7)} .. "
-                f"{outward(read(row['norm']['upper']), down=False, digits=7)}"
-            ),
-            Text(status.lower(), style=colour(status)),
-            end_section=i + 1 < len(rows) and rows[i + 1]["block"] != row["block"],
-        )
-    return table
-
-
-__all__ = ["blocks_table", "colour", "interval", "outward", "rank", "weights_table"]
+__all__ = ["blocks_table", "colour", "interval", "outward", "rank"]

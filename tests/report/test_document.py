@@ -15,9 +15,8 @@ from lipop.core.digest import array_digest
 from lipop.errors import DomainError
 from lipop.report import files, numbers
 from lipop.report.document import analyze, ids_digest
-from lipop.report.spectrum import spectrum
 from lipop.report.subjects import subjects_of
-from lipop.report.terminal import blocks_table, outward, weights_table
+from lipop.report.terminal import blocks_table, outward
 from tests.report.toy import RADII, ToyModel, _displays, write_report
 
 
@@ -177,10 +176,6 @@ def test_the_table_shows_each_block_in_eighty_columns(data):
 def test_markup_in_names_is_printed_as_it_is_and_control_characters_are_not(data):
     data["model"]["family"] = "[bold red]x[/]\x1b[2J\x07"
     assert "[bold red]x[/]\\x1b[2J\\x07" in render(blocks_table(data))
-    row = {"block": "[red]b[/]\x1b[2J", "name": "W\r\u202e", "shape": [1, 1], "norm": data["blocks"][0]["jacobian"]}
-    text = render(weights_table([row]))
-    assert "[red]b[/]\\x1b[2J" in text
-    assert "W\\r\\u202e" in text
 
 
 def test_an_unbounded_ball_says_so(data):
@@ -193,14 +188,3 @@ def test_an_unbounded_ball_says_so(data):
 def test_an_incomplete_report_says_so(data):
     data["complete"] = False
     assert "INCOMPLETE" in render(blocks_table(data))
-
-
-def test_the_spectrum_is_true():
-    model = ToyModel()
-    rows = list(spectrum(model))
-    matrices = [m for b in model.blocks for _, _, m in b.weights()]
-    assert len(rows) == len(matrices) == 4
-    for row, m in zip(rows, matrices, strict=True):
-        norm = np.linalg.norm(m.mid, 2)
-        assert row["norm"]["lower"] <= norm <= row["norm"]["upper"] <= norm * (1 + 1e-6)
-    assert "branch1.weight" in render(weights_table(rows))
