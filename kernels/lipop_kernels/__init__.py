@@ -15,13 +15,13 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lipop_kernels._common import LanczosBound, SurveyBound
 from lipop_kernels._records import FarthestPoints, PairRatio, SpectrumDensity, TopSingular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import numpy as np
 
 FUNCTIONS = (
     "gram_matvec",
@@ -91,7 +91,7 @@ __all__ = [
 
 def _device(array: Any) -> Any:
     """The package that computes on this kind of array."""
-    if type(array).__module__.startswith("cupy"):
+    if type(array) is not np.ndarray and type(array).__module__.partition(".")[0] == "cupy":
         raise ValueError(
             "A is a CuPy array, and this release has no CUDA kernels; expected a NumPy array (cupy.asnumpy makes one)"
         )

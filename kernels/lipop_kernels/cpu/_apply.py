@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads
 
-from lipop_kernels._checks import FLOATS
+from lipop_kernels._checks import F32, F64
 from lipop_kernels.cpu import _tiles
 from lipop_kernels.cpu._lazy import SMALL
 from lipop_kernels.cpu._storage import compiled, merged, packed, parts_of, split
 from lipop_kernels.cpu._threads import each_part
 
+TINY = 2**13  # entries up to which BLAS works in one thread
 FEW = 16  # rows for each thread below which a wide matrix is divided by columns
 NARROW = 256  # columns for each thread below which a tall matrix is divided by rows
 PANEL = 2**21  # bytes of a panel of rows of a matrix with adjacent columns: it must stay in a cache
@@ -57,37 +58,29 @@ def blocks_of_rows(A: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def quick(name: str, A: Any, x: Any) -> np.ndarray | None:
-    """``gram``, ``image`` or ``adjoint`` of a small ordinary matrix and a vector of its type; None for anything else.
+    """``gram``, ``image`` or ``adjoint`` of a small ordinary matrix; None for anything else.
 
-    The checks and loops for all cases cost more than a small product.
+    What holds for all cases costs more than a small product. BLAS multiplies tiny matrices in one thread.
     """
-    if not (
-        type(A) is type(x) is np.ndarray
-        and A.dtype is x.dtype
-        and A.dtype.char in FLOATS
-        and A.ndim == 2
-        and x.ndim == 1
-        and 0 < A.nbytes < SMALL
-        and A.shape[1] > 1
-        and x.size == A.shape[name != "adjoint"]
-        and A.flags.c_contiguous
-        and x.flags.c_contiguous
-    ):
+    if not (type(A) is type(x) is np.ndarray and A.ndim == 2):
         return None
-    loop = _quick_loop(name, A.dtype.char)
-    if name == "image":
-        y = np.zeros((1, len(A)), A.dtype)
-        loop(A, x[None, None], y)
-        return y[0]
-    y = np.zeros((1, 1, A.shape[1]), A.dtype)
-    loop(A, x[None] if name == "adjoint" else x[None, None], y)
-    return y[0, 0]
+    storage, rows = A.dtype, x.shape[:1]
+    if not (storage is F32 or storage is F64) or rows != A.shape[name != "adjoint" :][:1] or not 0 < A.nbytes < SMALL:
+        return None
+    if x.ndim == 1 and x.dtype is storage and A.flags.c_contiguous and x.flags.c_contiguous and A.shape[1] > 1:
+        y = np.empty(A.shape[name != "image"], storage)
+        _quick_loop(name, storage.char)(A, x, y)
+        return y
+    if A.size > TINY or x.ndim > 2 or not (x.dtype is F32 or x.dtype is F64):
+        return None
+    return A @ x if name == "image" else A.T @ (x if name == "adjoint" else A @ x)
 
 
 @lru_cache(maxsize=8)
 def _quick_loop(name: str, code: str) -> Callable[..., Any]:
-    ranks = {"image": (3, 2), "adjoint": (2, 3), "gram": (3, 3)}[name]
-    return compiled(getattr(_tiles, name), np.dtype(code), np.dtype(code), *ranks)
+    """The compiled function behind Numba's choice by types, which ``quick`` has made."""
+    loop: Any = compiled(getattr(_tiles, f"{name}_of_one"), np.dtype(code), np.dtype(code), 1, 1)
+    return loop.overloads[loop.signatures[0]].entry_point
 
 
 def image(A: np.ndarray, kind: str, X: np.ndarray) -> np.ndarray:

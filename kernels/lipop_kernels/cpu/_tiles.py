@@ -181,6 +181,27 @@ def gram_of_several(A, X, Y):
             _adjoint_row(A, i, _image_row(A, i, X, c), Y, c)
 
 
+_image, _adjoint, _gram = inner(image), inner(adjoint), inner(gram)
+
+
+def image_of_one(A, x, y):
+    """y = A x."""
+    y[:] = 0
+    _image(A, x.reshape(1, 1, x.size), y.reshape(1, y.size))
+
+
+def adjoint_of_one(A, x, y):
+    """y = A^T x."""
+    y[:] = 0
+    _adjoint(A, x.reshape(1, x.size), y.reshape(1, 1, y.size))
+
+
+def gram_of_one(A, x, y):
+    """y = A^T A x."""
+    y[:] = 0
+    _gram(A, x.reshape(1, 1, x.size), y.reshape(1, 1, y.size))
+
+
 def bounded_image(A, v, scale, w):
     """w[0] = scale A v and w[1] = scale |A| |v| in float64, scale a power of two."""
     for i in range(A.shape[0]):
