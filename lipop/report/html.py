@@ -228,7 +228,7 @@ def _limit(stated: Mapping[str, Any]) -> Markup:
         tag(
             "tr",
             tag("th", what, scope="row"),
-            *(tag("td", "–" if d.get(key) is None else f"{d[key]:.3g}") for d in layers),
+            *(tag("td", "–" if d.get(key) is None else f"{d[key]:#.3g}") for d in layers),
         )
         for key, what in shown.items()
     ]

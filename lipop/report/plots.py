@@ -120,7 +120,9 @@ def curves(found: Sequence[Curve]) -> list[Markup]:
     if not radii:
         return []
     x = round_range(radii[0], radii[-1], 44, 200)
-    y = round_range(*(shown or (1.0, 10.0)), 136, 46)
+    y = round_range(*(shown or (1.0, 10.0)), 136, 24)
+    most = max(sum(y.beyond(m.high) > 0 for _, m in c.balls) for c in found)
+    y = replace(y, stop=y.stop + 11 * min(most, 2))  # room for the values beyond the scale
     return [_curve(c, x, y) for c in found]
 
 

@@ -10,7 +10,7 @@ from lipop.report.axes import Scale, label
 from lipop.report.markup import Markup, join, tag
 from lipop.report.svg import Mark, arrow, cut, figure, kind, line, number, words, y_axis
 
-WIDTH, HEIGHT = 500.0, 380.0
+WIDTH, HEIGHT = 420.0, 330.0
 OUTLIER = 50.0
 
 
@@ -69,7 +69,14 @@ def _scatter(place: int, name: str, found: Sequence[Branch]) -> Markup:
 
 def _beside(x: Scale, y: Scale, right: float) -> Markup:
     """The name of the line 1 + a, below its upper end."""
-    return words(x(right) - 2, y(1 + right) + 22, "1 + a", "unit", anchor="end")
+    end = x(right) - 2
+    return words(end, _height(end - 28, x, y) + 11, "1 + a", "unit", anchor="end")
+
+
+def _height(px: float, x: Scale, y: Scale) -> float:
+    """Where the line 1 + a stands above a place of the axis, on the scale or beyond it."""
+    a = x.low + (px - x.start) / (x.stop - x.start) * (x.high - x.low)
+    return y.start + (1 + a - y.low) / (y.high - y.low) * (y.stop - y.start)
 
 
 def _point(b: Branch, x: Scale, y: Scale) -> Markup:
@@ -107,7 +114,8 @@ def _labels(found: Sequence[Branch], x: Scale, y: Scale) -> list[Markup]:
             start = px + dx - {"start": 0.0, "end": wide, "middle": wide / 2}[anchor]
             box = (start, py + dy - 9, start + wide, py + dy + 2)
             inside = box[0] >= x.start and box[2] <= x.stop + 14 and box[1] >= y.stop - 14 and box[3] <= y.start
-            if inside and not any(_overlap(box, other) for j, other in enumerate(taken) if j != i):
+            crossed = _height(box[2], x, y) < box[3] and box[1] < _height(box[0], x, y)  # by the line, which rises
+            if inside and not crossed and not any(_overlap(box, other) for j, other in enumerate(taken) if j != i):
                 taken.append(box)
                 out.append(words(px + dx, py + dy, text, "value", anchor=anchor))
                 break

@@ -87,7 +87,7 @@ def _spectra(index: int, block: Sequence[Spectrum], names: Sequence[str], x: Sca
         212,
         158,
         words(4, 13, f"block {index}", "title"),
-        y_axis(y, x.start, x.stop, 4),
+        y_axis(y, x.start, x.stop, 6),
         *(words(x(part**0.5), y.start + 14, name, anchor="middle") for part, name in PLACES),
         words((x.start + x.stop) / 2, y.start + 27, "place among the singular values", "unit", anchor="middle"),
         *drawn,

@@ -104,8 +104,8 @@ def branches(blocks: Sequence[Mapping[str, Any]]) -> Markup:
     """Dahlquist constant against Lip of the sum."""
     lead = (
         "For each residual branch F at its own input: its Dahlquist constant a (one-sided Lipschitz constant) against "
-        "Lip(I + F). Numbers are those of the blocks. No point lies below the dashed line 1 + a; the small bar above a "
-        "point is the bound that the rule √(1 + 2a + L²) gives from a and L = Lip(F)."
+        "Lip(I + F). The number at a mark is its block's. No point lies below the dashed line 1 + a; the small bar "
+        "above a point is the bound that the rule √(1 + 2a + L²) gives from a and L = Lip(F)."
     )
     found = [
         plots_branches.Branch(
@@ -114,8 +114,8 @@ def branches(blocks: Sequence[Mapping[str, Any]]) -> Markup:
         for b in blocks
         for r in b["residuals"]
     ]
-    drawn = [scroll(f"Dahlquist constants {i}", plot) for i, plot in enumerate(plots_branches.scatters(found))]
-    return section("branches", "Dahlquist constant and Lip of the sum", lead, _grid(drawn, "grid pairs"))
+    drawn = _grid(plots_branches.scatters(found), "grid pairs")
+    return section("branches", "Dahlquist constant and Lip of the sum", lead, drawn)
 
 
 __all__ = ["branches", "by_radius", "per_block", "scroll", "section", "singular_values"]

@@ -360,6 +360,27 @@ def test_a_curve_leaves_its_plot_where_its_value_passes_the_edge():
     )
 
 
+def test_curves_fill_their_plots_where_no_value_is_beyond():
+    """Rows of figures above the plots are kept free only where some plot prints values there."""
+
+    def top(*ends):
+        drawn = plots.curves([plots.Curve(0, "a", proved(1, 1), [(1e-4, proved(1, 1)), *ends])])
+        return min(float(e["y1"]) for e in Page(drawn[0]).all("line", **{"class": "grid"}))
+
+    beyond = proved(1, 1e9)
+    assert top() == pytest.approx(24, abs=1)
+    assert top((1e-3, beyond)) == pytest.approx(35, abs=1)
+    assert top((1e-3, beyond), (1e-2, beyond)) == top((1e-3, beyond), (1e-2, beyond), (1e-1, beyond))
+    assert top((1e-3, beyond), (1e-2, beyond)) == pytest.approx(46, abs=1)
+
+
+def test_measures_have_three_digits(data):
+    text = html.render(data)
+    row = re.findall(r"<td>([^<]*)</td>", text[text.index("effective rank of Tx") :].partition("</tr>")[0])
+    assert len(row) == len(data["blocks"])
+    assert all(len(re.sub(r"^0\.0*|\D", "", cell)) == 3 for cell in row)
+
+
 def test_radii_that_no_logarithmic_scale_holds_are_not_drawn():
     balls = [(0.0, proved(1, 1)), (1e-320, proved(1, 2))]
     assert plots.curves([plots.Curve(0, "a", proved(1, 1), balls)]) == []

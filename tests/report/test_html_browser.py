@@ -97,6 +97,48 @@ def test_labels_do_not_overlap(show, data, variant):
     assert clashes == []
 
 
+@pytest.mark.parametrize("variant", CROWDED)
+def test_labels_leave_the_line_free(show, data, variant):
+    """No text of a plot of branches stands on its line 1 + a."""
+    page = show(CROWDED[variant](data))
+    found = page.evaluate(
+        """() => [...document.querySelectorAll("#branches svg")].flatMap(svg => {
+          const line = svg.querySelector(".at-point");
+          if (!line) return [];
+          const [x1, y1, x2, y2] = ["x1", "y1", "x2", "y2"].map(k => Number(line.getAttribute(k)));
+          return [...svg.querySelectorAll("text")].map(t => [t.textContent, t.getBBox()])
+            .filter(([_, b]) => [0, 0.25, 0.5, 0.75, 1].some(part => {
+              const x = b.x + part * b.width, y = y1 + (x - x1) / (x2 - x1) * (y2 - y1);
+              return x1 < x && x < x2 && b.y + 2 < y && y < b.y + b.height - 3;
+            })).map(([text, _]) => text);
+        })"""
+    )
+    assert page.locator("#branches .at-point").count() > 0
+    assert found == []
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_narrow_screen_shows_both_ends_and_whole_plots(show, data, variant):
+    """What lies beside the window is the ratio and the status, which a swipe brings."""
+    page = show(VARIANTS[variant](data), width=420)
+    edges = page.evaluate(
+        """() => [...document.querySelectorAll("#table td:nth-child(5), #branches svg, .small")]
+                   .map(e => e.getBoundingClientRect().right)"""
+    )
+    assert max(edges) <= 420
+    sides = page.evaluate(
+        """() => [...document.querySelectorAll("#table tbody tr:not(.unfolded) td > button")].map(b =>
+                   b.getBoundingClientRect().right - b.parentElement.getBoundingClientRect().right)"""
+    )
+    assert max(sides) <= 0
+
+
+def test_measures_of_the_blocks_keep_to_few_lines(show, data):
+    page = show(pages.stretched(data, 64), width=420)
+    heights = page.evaluate("[...document.querySelectorAll('.across tr')].map(r => r.getBoundingClientRect().height)")
+    assert max(heights) < 60
+
+
 @pytest.mark.parametrize("media", ["screen", "print"])
 @pytest.mark.parametrize("width", [400, 690, 1200])
 def test_rows_of_the_table_are_one_or_two_lines(show, data, width, media):
