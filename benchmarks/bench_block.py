@@ -33,13 +33,13 @@ DTYPES = ("float64", "float32")
 
 def cases(options: Options) -> Iterator[tuple[str, int, list[Callable[[], Case]]]]:
     """Name and number of tokens, and for every seed a maker of the block and its input."""
-    model = minilm()
-    for tokens in options.pick(full=(16, 64, 128, 512), quick=(16, 64), tiny=()):
+    model, seeds = minilm(), range(options.pick(full=options.seeds, quick=1, tiny=1))
+    for tokens in options.pick(full=(16, 64, 128, 512), quick=(16,), tiny=()):
         if model is not None:
-            yield "minilm block", tokens, [_trained(tokens, seed) for seed in range(options.seeds)]
-    shape = options.pick(full=(2048, 8192, 32, 8), quick=(512, 2048, 8, 2), tiny=(32, 64, 4, 2))
+            yield "minilm block", tokens, [_trained(tokens, seed) for seed in seeds]
+    shape = options.pick(full=(2048, 8192, 32, 8), quick=(256, 1024, 8, 2), tiny=(32, 64, 4, 2))
     for tokens in options.pick(full=(16, 64), quick=(16,), tiny=(4,)):
-        yield f"random llama block, d = {shape[0]}", tokens, [_random(shape, tokens, s) for s in range(options.seeds)]
+        yield f"random llama block, d = {shape[0]}", tokens, [_random(shape, tokens, seed) for seed in seeds]
 
 
 def _trained(tokens: int, seed: int) -> Callable[[], Case]:
@@ -180,8 +180,8 @@ def run(options: Options) -> list[harness.Row]:
                 ("block linearisation", linearizations(block, x, dtypes)),
                 ("block norm", norms(block, x, rng, dtypes)),
             ):
-                budget = options.pick(full=60.0, quick=2.0, tiny=0.5)
-                warmup = options.pick(full=1, quick=1, tiny=0)
+                budget = options.pick(full=60.0, quick=0.5, tiny=0.5)
+                warmup = options.pick(full=1, quick=0, tiny=0)
                 timing = harness.interleave(contenders, options.repeats, budget=budget, warmup=warmup)
                 parts[question].append(timing)
         for question, timings in parts.items():

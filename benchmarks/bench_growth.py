@@ -111,7 +111,7 @@ def run(options: Options) -> tuple[list[harness.Row], Fits]:
     rows: list[harness.Row] = []
     fits: Fits = []
     full = (256, 512, 1024, 2048, 4096, 8192, 14336)
-    sizes = options.pick(full=full, quick=full[:4], tiny=(16, 24, 32))
+    sizes = options.pick(full=full, quick=full[:3], tiny=(16, 24, 32))
     matrix_round(sizes[0], 0)  # compiles
     timed: dict[int, list[dict[str, Timing]]] = defaultdict(list)
     nbytes: dict[int, dict[str, int]] = {}
@@ -123,9 +123,9 @@ def run(options: Options) -> tuple[list[harness.Row], Fits]:
         rows += harness.rows("growth", "gaussian", harness.pool(parts), n=n, m=n, bytes=nbytes[n], dtype="float32")
     fits += fit_all("gaussian", "n", timed)
 
-    lengths = options.pick(full=(16, 32, 64, 128, 256, 512, 1024, 2048), quick=(16, 32, 64, 128), tiny=(2, 3, 4))
-    longest = options.pick(full=1800.0, quick=20.0, tiny=1.0)
-    shape = options.pick(full=SHAPE, quick=SHAPE, tiny=(16, 32, 2, 2))
+    lengths = options.pick(full=(16, 32, 64, 128, 256, 512, 1024, 2048), quick=(16, 32, 64), tiny=(2, 3, 4))
+    longest = options.pick(full=1800.0, quick=30.0, tiny=1.0)
+    shape = options.pick(full=SHAPE, quick=(64, 256, 4, 4), tiny=(16, 32, 2, 2))
     timed = block_curve(lengths, options.seeds, longest, shape)
     for tokens, parts in timed.items():
         rows += harness.rows("growth", "pre-norm block", harness.pool(parts), n=shape[0], T=tokens)

@@ -289,7 +289,7 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     size.add_argument("--quick", dest="size", action="store_const", const="quick", help="smaller: a minute or less")
     size.add_argument("--tiny", dest="size", action="store_const", const="tiny", help="seconds: does it run at all?")
     out.add_argument("--repeats", type=int, help="timed rounds for each seed (default 5; quick 2; tiny 1)")
-    out.add_argument("--seeds", type=int, help="number of seeds (default 5; quick 3; tiny 1)")
+    out.add_argument("--seeds", type=int, help="number of seeds (default 5; quick 2; tiny 1)")
     out.add_argument("--out", type=Path, help="folder (default benchmarks/results; quick and tiny: build/benchmarks)")
     return out
 
@@ -298,7 +298,7 @@ def chosen(description: str | None, args: argparse.Namespace) -> Options:
     """The options among parsed arguments."""
     title = re.split(r"(?<=[.?])\s", (description or "").strip(), maxsplit=1)[0]
     size = args.size or "full"
-    repeats, seeds = {"full": (5, 5), "quick": (2, 3), "tiny": (1, 1)}[size]
+    repeats, seeds = {"full": (5, 5), "quick": (2, 2), "tiny": (1, 1)}[size]
     out = args.out or (RESULTS if size == "full" else HERE.parent / "build" / "benchmarks")
     return Options(title, size, args.repeats or repeats, args.seeds or seeds, out)
 
