@@ -8,6 +8,7 @@ against the keys that any of them may see; with a causal mask those beyond the b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def forward(tile: Tile, p: np.ndarray, work: Work, side: Side) -> None:
     w, extra = work.tile(tile), work.head_rows(tile)
     np.matmul(work.dqq[at, rows], work.kdk[at, :keys].swapaxes(1, 2), out=w)
     w *= p
-    total = w.sum(axis=2, keepdims=True)
+    total = np.add.reduce(w, axis=2, keepdims=True)
     do = work.do[at, rows]
     np.matmul(w, side.v[at, :keys], out=do)
     np.matmul(p, work.dv[at, :keys], out=extra)
@@ -164,4 +165,4 @@ class Work:
 
 
 def _room(buffer: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return buffer[: int(np.prod(shape))].reshape(shape)
+    return buffer[: prod(shape)].reshape(shape)
