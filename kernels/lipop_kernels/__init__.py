@@ -892,8 +892,9 @@ def attention_products(
         Queries, turned where ``rotary`` is given.
     k, v : (G, T, dk) arrays
         Keys (turned) and values.
-    p : (H, T, T) array
-        Probabilities; zero above the diagonal if ``causal``.
+    p : (H, T, T) array, or an iterable of H arrays (T, T)
+        Probabilities; zero above the diagonal if ``causal``. They are taken head by head, so an iterable need not hold
+        them all at once.
     o : (H, T, dk) array
         The heads' outputs.
     W_Q, W_K, W_V, W_O, causal, rotary, scale, dtype

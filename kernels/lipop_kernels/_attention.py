@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,24 +98,34 @@ def checked_memory(memory: Any) -> int:
     return int(memory)
 
 
-def checked_factors(
-    q: np.ndarray, k: np.ndarray, v: np.ndarray, p: np.ndarray, o: np.ndarray, causal: bool
-) -> tuple[int, int, int, int]:
+def checked_factors(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray) -> tuple[int, int, int, int]:
     """(heads, groups, tokens, dk) of stored factors, once they fit together."""
     if q.ndim != 3 or 0 in q.shape:
         raise ValueError(f"q has shape {q.shape}; expected (heads, tokens, head width), none empty")
     heads, tokens, dk = q.shape
     groups = k.shape[0] if k.ndim == 3 else 0
-    expected = {"k": (groups, tokens, dk), "v": (groups, tokens, dk), "p": (heads, tokens, tokens), "o": q.shape}
-    for name, x in {"k": k, "v": v, "p": p, "o": o}.items():
+    expected = {"k": (groups, tokens, dk), "v": (groups, tokens, dk), "o": q.shape}
+    for name, x in {"k": k, "v": v, "o": o}.items():
         if x.shape != expected[name] or groups == 0:
             raise ValueError(f"{name} has shape {x.shape}; expected {expected[name]}, with at least one group")
-    finite("a stored factor", q, k, v, p, o)
-    if bool((p < 0).any()):
-        raise ValueError("p has negative entries; expected probabilities")
-    if causal and any(bool(np.triu(head, 1).any()) for head in p):
-        raise ValueError("p is not zero above the diagonal, as causal=True says")
+    finite("a stored factor", q, k, v, o)
     return heads, groups, tokens, dk
+
+
+def checked_heads(p: Iterable[Any], heads: int, tokens: int, causal: bool) -> Iterator[np.ndarray]:
+    """The probabilities (T, T) of each head, one after the other, once they are what they are said to be."""
+    count = 0
+    for count, head in enumerate(map(np.asarray, p), start=1):
+        if head.shape != (tokens, tokens) or count > heads:
+            raise ValueError(f"p has head {count} of shape {head.shape}; expected {heads} of shape {(tokens, tokens)}")
+        finite("p", head)
+        if bool((head < 0).any()):
+            raise ValueError("p has negative entries; expected probabilities")
+        if causal and bool(np.triu(head, 1).any()):
+            raise ValueError("p is not zero above the diagonal, as causal=True says")
+        yield head
+    if count != heads:
+        raise ValueError(f"p has {count} heads; expected {heads}")
 
 
 def finite(name: str, *arrays: np.ndarray) -> None:

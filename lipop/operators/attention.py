@@ -19,8 +19,8 @@ from lipop.core.space import Space
 from lipop.errors import DomainError, NonFiniteError, ShapeError
 from lipop.operators import attention_bounds as bounds
 from lipop.operators.attention_factors import AttentionFactors, head_norms
-from lipop.operators.attention_forward import ENTRIES, AttentionForward, RotaryTable, head_outputs, head_parts, rotate
-from lipop.operators.attention_products import attention_jacobian
+from lipop.operators.attention_forward import ENTRIES, RotaryTable, head_outputs, head_parts, rotate
+from lipop.operators.attention_products import StoredFactors, attention_jacobian
 
 if TYPE_CHECKING:
     from lipop.core.linearization import Linearization
@@ -188,7 +188,7 @@ class Attention(Operator):
             yield from (AttentionFactors.at(self, Enclosed.exact(x), part) for part in slices)
 
     def _jacobian(self, x: np.ndarray) -> LinearOperator:
-        return attention_jacobian(self, AttentionForward.at(self, Enclosed.exact(x)))
+        return attention_jacobian(self, StoredFactors.at(self, x))
 
     def _deviation(self, ball: TokenBall | Ball) -> float | None:
         region = token_radii(ball)

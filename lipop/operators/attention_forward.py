@@ -6,15 +6,12 @@ Shapes: T tokens of width d, H heads of width dk, G key and value heads (H a mul
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lipop.core.enclosure import Enclosed
-from lipop.core.linearization import LinearOperator
-from lipop.core.rounding import gamma, inflate
 from lipop.errors import DomainError
 
 if TYPE_CHECKING:
@@ -64,11 +61,12 @@ def rotate(x: Any, table: Table | None, dim: int) -> Any:
         return x
     cos, sin = table
     if isinstance(x, Enclosed):
-        return x * cos + Enclosed(_half(x.mid, dim), np.abs(_half(x.radius, dim))) * sin
-    return x * cos.astype(x.dtype, copy=False) + _half(x, dim) * sin.astype(x.dtype, copy=False)
+        return x * cos + Enclosed(half(x.mid, dim), np.abs(half(x.radius, dim))) * sin
+    return x * cos.astype(x.dtype, copy=False) + half(x, dim) * sin.astype(x.dtype, copy=False)
 
 
-def _half(x: np.ndarray, dim: int) -> np.ndarray:
+def half(x: np.ndarray, dim: int) -> np.ndarray:
+    """The quarter turn of the first ``dim`` entries of each row: ``(a, b) -> (-b, a)``."""
     m = dim // 2
     return np.concatenate([-x[..., m:dim], x[..., :m], x[..., dim:]], axis=-1)
 
@@ -95,7 +93,6 @@ class AttentionForward:
     q, k, v, o : Enclosed (H, T, dk)
         Queries and keys (turned, if rotary), values, outputs of the heads; key heads are repeated.
     p : Enclosed (H, T, T)
-        Its error is kept only where all heads make one part (see :func:`head_parts`), and infinite otherwise.
     Wq, Wk, Wv : (H, dk, d) arrays
         Exact.
     O : (H, d, dk) array
@@ -122,132 +119,6 @@ class AttentionForward:
     groups: int
     table: Table | None
     turned: int
-
-    @classmethod
-    def at(cls, attn: Attention, X: Enclosed) -> Self:
-        """Enclose the pass at ``X`` (T, d)."""
-        parts = head_parts(attn, X.shape[0])
-        if len(parts) == 1:
-            return cls(**forward_fields(attn, X))
-        p = np.empty((attn.heads, X.shape[0], X.shape[0]))
-        rows: list[dict[str, Any]] = []
-        for part in parts:
-            fields = forward_fields(attn, X, part)
-            p[part] = fields.pop("p").mid
-            rows.append(fields)
-        joined = {k: _joined([r[k] for r in rows]) for k in ("q", "k", "v", "o", "Wq", "Wk", "Wv", "O")}
-        return cls(**{**rows[0], **joined, "p": Enclosed(p, np.full((1, 1, 1), np.inf))})
-
-    def jacobian(self) -> LinearOperator:
-        """The derivative with the stored midpoints, exact as stored.
-
-        Row i is ``sum_h O_h sum_j [p_ij Wv h_j + p_ij (v_j - o_i) ds_ij]`` with ``ds_ij = c (R_i Wq h_i . k_j + q_i .
-        R_j Wk h_j)``: the same numbers in both products, so they are exactly adjoint before rounding.
-        """
-        heads, tokens, dk = self.q.shape
-        g, r, d = self.groups, heads // self.groups, self.Wq.shape[-1]
-        flat = lambda w: np.ascontiguousarray(w[::r].reshape(g * dk, d))  # noqa: E731
-        wq, wk, wv = self.Wq.reshape(heads * dk, d), flat(self.Wk), flat(self.Wv)
-        out = np.ascontiguousarray(self.O.transpose(0, 2, 1)).reshape(heads * dk, d)
-        shared = lambda x: np.ascontiguousarray(x.mid[::r])[:, None]  # noqa: E731
-        q, o = self.q.mid.reshape(g, r, tokens, dk), self.o.mid.reshape(g, r, tokens, dk)
-        p, k, v = self.p.mid.reshape(g, r, tokens, tokens), shared(self.k), shared(self.v)
-        kT, vT, pT = k.swapaxes(-1, -2), v.swapaxes(-1, -2), p.swapaxes(-1, -2)
-        c, turned, table = self.c, self.turned, self.table
-        back = None if table is None else (table[0], -table[1])
-
-        def split(h: np.ndarray, m: int) -> np.ndarray:
-            return h.reshape(tokens, g, m, dk).transpose(1, 2, 0, 3)
-
-        def join(x: np.ndarray) -> np.ndarray:
-            return x.transpose(2, 0, 1, 3).reshape(tokens, -1)
-
-        chunks = [slice(i, i + n) for n in [max(1, ENTRIES // (r * tokens**2))] for i in range(0, g, n)]
-
-        def matvec(h: np.ndarray) -> np.ndarray:
-            dq, dkey = rotate(split(h @ wq.T, r), table, turned), rotate(split(h @ wk.T, 1), table, turned)
-            dv, do = split(h @ wv.T, 1), np.empty((g, r, tokens, dk))
-            for n in chunks:
-                w = dq[n] @ kT[n]
-                w += q[n] @ dkey[n].swapaxes(-1, -2)
-                w *= p[n]
-                w *= c
-                do[n] = w @ v[n] + p[n] @ dv[n]
-                do[n] -= w.sum(axis=-1, keepdims=True) * o[n]
-            return join(do) @ out
-
-        def rmatvec(u: np.ndarray) -> np.ndarray:
-            ob = split(u @ out.T, r)
-            qb, (kb, vb) = np.empty((g, r, tokens, dk)), np.empty((2, g, 1, tokens, dk))
-            for n in chunks:
-                sb = ob[n] @ vT[n]
-                sb -= (ob[n] * o[n]).sum(axis=-1, keepdims=True)
-                sb *= p[n]
-                sb *= c
-                qb[n] = sb @ k[n]
-                kb[n] = (sb.swapaxes(-1, -2) @ q[n]).sum(axis=1, keepdims=True)
-                vb[n] = (pT[n] @ ob[n]).sum(axis=1, keepdims=True)
-            qb, kb = rotate(qb, back, turned), rotate(kb, back, turned)
-            return join(qb) @ wq + join(kb) @ wk + join(vb) @ wv
-
-        size = self._majorant()
-        chain = 2 * (d + 2 * heads * dk + 2 * tokens + 4 * dk + 64)
-        shape = (tokens, d)
-        return LinearOperator(
-            shape, shape, matvec, rmatvec, majorant=size, product_error=gamma(chain) * size * (1 + 1e-12)
-        )
-
-    def _majorant(self) -> float:
-        """A bound of the norm of the products with every number replaced by its absolute value (so of |J| as well).
-
-        For a non-negative operator N and any positive w, ``|N|^2 <= max_i (N^T N w)_i / w_i`` (Collatz-Wielandt).
-        """
-        f = _Absolute(self)
-        w = np.ones((self.q.shape[1], self.Wq.shape[-1]))
-        for _ in range(3):
-            y = f.rmatvec(f.matvec(w))
-            top = float((y / w).max())
-            w = y + 1e-6 * y.max() + 1e-300
-        ops = 4 * (self.Wq.shape[-1] * 4 + 4 * w.shape[0] + 64)
-        return float(inflate(np.sqrt(top), ops))
-
-
-@dataclass(frozen=True, eq=False)
-class _Absolute:
-    """The products of :meth:`AttentionForward.jacobian` with absolute values and sums only; vectors are
-    non-negative."""
-
-    f: AttentionForward
-
-    def _heads(self) -> Iterator[tuple[np.ndarray, ...]]:
-        f = self.f
-        for h in range(len(f.Wq)):
-            arrays = (f.q.mid, f.k.mid, f.v.mid, f.o.mid, f.p.mid, f.Wq, f.Wk, f.Wv, f.O)
-            yield tuple(np.abs(x[h]) for x in arrays)
-
-    def _turn(self, x: np.ndarray) -> np.ndarray:
-        table = self.f.table
-        if table is None:
-            return x
-        return np.abs(table[0]) * x + np.abs(table[1]) * np.abs(_half(x, self.f.turned))
-
-    def matvec(self, h: np.ndarray) -> np.ndarray:
-        """|J| h."""
-        total = np.zeros_like(h)
-        for q, k, v, o, p, wq, wk, wv, out in self._heads():
-            dq, dk, dv = self._turn(h @ wq.T), self._turn(h @ wk.T), h @ wv.T
-            w = p * self.f.c * (dq @ k.T + q @ dk.T)
-            total += (w @ v + p @ dv + w.sum(axis=-1, keepdims=True) * o) @ out.T
-        return total
-
-    def rmatvec(self, u: np.ndarray) -> np.ndarray:
-        """|J|^T u."""
-        total = np.zeros_like(u)
-        for q, k, v, o, p, wq, wk, wv, out in self._heads():
-            ob = u @ out
-            sb = p * self.f.c * (ob @ v.T + (ob * o).sum(axis=-1, keepdims=True))
-            total += self._turn(sb @ k) @ wq + self._turn(sb.T @ q) @ wk + (p.T @ ob) @ wv
-        return total
 
 
 def head_parts(attn: Attention, tokens: int) -> list[slice]:

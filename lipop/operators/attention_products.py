@@ -2,26 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import LinearOperator
-from lipop.core.rounding import gamma
+from lipop.core.rounding import gamma, inflate
+from lipop.operators.attention_forward import AttentionForward, forward_fields, half, head_parts
 
 if TYPE_CHECKING:
     from lipop.operators.attention import Attention
-    from lipop.operators.attention_forward import AttentionForward
+
+ROWS = 256  # queries in one block of a causal head
 
 
-def attention_jacobian(attn: Attention, forward: AttentionForward) -> LinearOperator:
-    """The derivative made of the midpoints of ``forward``, exact as stored: the map of ``forward.jacobian()``.
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A head's probabilities (T, T) in blocks of rows, without the columns that a causal mask empties."""
 
-    Parameters
-    ----------
-    attn : Attention
-    forward : AttentionForward
-        Its pass with all heads.
+    blocks: tuple[np.ndarray, ...]
+
+    @staticmethod
+    def of(p: np.ndarray, causal: bool) -> Packed:
+        """Copies of what is not masked."""
+        tokens = len(p)
+        return Packed(tuple(p[i : i + ROWS, : i + ROWS if causal else tokens].copy() for i in range(0, tokens, ROWS)))
+
+    def dense(self) -> np.ndarray:
+        """The whole matrix."""
+        if len(self.blocks) == 1:
+            return self.blocks[0]
+        tokens = self.blocks[-1].shape[1]
+        out, i = np.zeros((tokens, tokens)), 0
+        for b in self.blocks:
+            out[i : i + len(b), : b.shape[1]] = b
+            i += len(b)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFactors:
+    """What the derivative is made of, exact as stored: queries, keys, values and outputs, (H, T, dk) each, keys and
+    values repeated for the heads of a group, and each head's probabilities."""
+
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    o: np.ndarray
+    p: list[Packed]
+
+    @staticmethod
+    def of(f: AttentionForward) -> StoredFactors:
+        """The midpoints of an enclosed pass with all heads."""
+        return StoredFactors(f.q.mid, f.k.mid, f.v.mid, f.o.mid, [Packed((head,)) for head in f.p.mid])
+
+    @staticmethod
+    def at(attn: Attention, x: np.ndarray) -> StoredFactors:
+        """The same at a point, from as many heads at a time as fit into memory."""
+        parts = head_parts(attn, len(x))
+        if len(parts) == 1:
+            return StoredFactors.of(AttentionForward(**forward_fields(attn, Enclosed.exact(x))))
+        q, k, v, o = (np.empty((attn.heads, len(x), attn.dk)) for _ in range(4))
+        p: list[Packed] = []
+        for part in parts:
+            fields = forward_fields(attn, Enclosed.exact(x), part)
+            q[part], k[part], v[part], o[part] = (fields[name].mid for name in "qkvo")
+            p += [Packed.of(head, attn.causal) for head in fields["p"].mid]
+        return StoredFactors(q, k, v, o, p)
+
+
+def attention_jacobian(attn: Attention, factors: StoredFactors) -> LinearOperator:
+    """The derivative made of stored factors, exact as stored; it uses up their probabilities.
+
+    Row i is ``sum_h O_h sum_j [p_ij Wv h_j + p_ij (v_j - o_i) ds_ij]`` with ``ds_ij = c (R_i Wq h_i . k_j + q_i . R_j
+    Wk h_j)``: the same numbers in both products, so they are exactly adjoint before rounding.
 
     Returns
     -------
@@ -32,26 +89,24 @@ def attention_jacobian(attn: Attention, forward: AttentionForward) -> LinearOper
 
     Examples
     --------
-    >>> from lipop.core.enclosure import Enclosed
     >>> from lipop.operators.attention import Attention
-    >>> from lipop.operators.attention_forward import AttentionForward
     >>> eye = np.eye(2)
     >>> attn = Attention(eye, eye, eye, eye, heads=1)
-    >>> J = attention_jacobian(attn, AttentionForward.at(attn, Enclosed.exact(eye)))
+    >>> J = attention_jacobian(attn, StoredFactors.at(attn, eye))
     >>> J.matvec(np.ones((2, 2))).round(4).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
     from lipop_kernels import attention_products
 
-    every = attn.heads // attn.groups
-    rotary = None
-    if forward.table is not None:
-        cos, sin = (t[:, : forward.turned // 2] for t in forward.table)
+    size = _majorant(attn, factors)
+    every, rotary = attn.heads // attn.groups, None
+    if attn.rotary is not None:
+        cos, sin = (t[:, : attn.rotary.dim // 2] for t in attn.rotary.table(factors.q.shape[1], attn.dk))
         rotary = cos, sin
-    stored = (forward.q.mid, forward.k.mid[::every], forward.v.mid[::every], forward.p.mid, forward.o.mid)
+    heads = (factors.p.pop(0).dense() for _ in range(attn.heads))
+    stored = (factors.q, factors.k[::every], factors.v[::every], heads, factors.o)
     weights = (attn.Wq, attn.Wk, attn.Wv, attn.Wo)
-    J = attention_products(*stored, *weights, causal=attn.causal, rotary=rotary, scale=forward.c, dtype=np.float64)
-    size = forward._majorant()  # pyright: ignore[reportPrivateUsage]
+    J = attention_products(*stored, *weights, causal=attn.causal, rotary=rotary, scale=attn.c, dtype=np.float64)
     return LinearOperator(
         J.shape_in,
         J.shape_in,
@@ -62,4 +117,60 @@ def attention_jacobian(attn: Attention, forward: AttentionForward) -> LinearOper
     )
 
 
-__all__ = ["attention_jacobian"]
+def _majorant(attn: Attention, factors: StoredFactors) -> float:
+    """A bound of the norm of the products with every number replaced by its absolute value (so of |J| as well).
+
+    For a non-negative operator N and any positive w, ``|N|^2 <= max_i (N^T N w)_i / w_i`` (Collatz-Wielandt).
+    """
+    f = _Absolute(attn, factors)
+    w = np.ones((factors.q.shape[1], attn.Wq.shape[1]))
+    for _ in range(3):
+        y = f.rmatvec(f.matvec(w))
+        top = float((y / w).max())
+        w = y + 1e-6 * y.max() + 1e-300
+    return float(inflate(np.sqrt(top), 4 * (attn.Wq.shape[1] * 4 + 4 * len(w) + 64)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Absolute:
+    """The products of :func:`attention_jacobian` with absolute values and sums only; vectors are non-negative."""
+
+    attn: Attention
+    f: StoredFactors
+
+    def _heads(self) -> Iterator[tuple[np.ndarray, ...]]:
+        a, f, dk = self.attn, self.f, self.attn.dk
+        for h in range(a.heads):
+            group = h // (a.heads // a.groups)
+            own, shared = slice(h * dk, (h + 1) * dk), slice(group * dk, (group + 1) * dk)
+            weights = (a.Wq[own], a.Wk[shared], a.Wv[shared], a.Wo[:, own])
+            arrays = (f.q[h], f.k[h], f.v[h], f.o[h], f.p[h].dense())
+            yield tuple(np.abs(np.asarray(x, dtype=np.float64)) for x in (*arrays, *weights))
+
+    def _turn(self, x: np.ndarray) -> np.ndarray:
+        rotary = self.attn.rotary
+        if rotary is None:
+            return x
+        cos, sin = rotary.table(len(x), self.attn.dk)
+        return np.abs(cos) * x + np.abs(sin) * np.abs(half(x, rotary.dim))
+
+    def matvec(self, h: np.ndarray) -> np.ndarray:
+        """|J| h."""
+        total = np.zeros_like(h)
+        for q, k, v, o, p, wq, wk, wv, out in self._heads():
+            dq, dk, dv = self._turn(h @ wq.T), self._turn(h @ wk.T), h @ wv.T
+            w = p * self.attn.c * (dq @ k.T + q @ dk.T)
+            total += (w @ v + p @ dv + w.sum(axis=-1, keepdims=True) * o) @ out.T
+        return total
+
+    def rmatvec(self, u: np.ndarray) -> np.ndarray:
+        """|J|^T u."""
+        total = np.zeros_like(u)
+        for q, k, v, o, p, wq, wk, wv, out in self._heads():
+            ob = u @ out
+            sb = p * self.attn.c * (ob @ v.T + (ob * o).sum(axis=-1, keepdims=True))
+            total += self._turn(sb @ k) @ wq + self._turn(sb.T @ q) @ wk + (p.T @ ob) @ wv
+        return total
+
+
+__all__ = ["Packed", "StoredFactors", "attention_jacobian"]

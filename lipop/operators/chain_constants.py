@@ -18,6 +18,7 @@ from lipop.core.parallel import each
 from lipop.core.rounding import gamma, inflate
 from lipop.operators import attention_bounds as ab
 from lipop.operators.attention_factors import AttentionFactors
+from lipop.operators.attention_products import StoredFactors, attention_jacobian
 from lipop.operators.curvature import Right, bend
 from lipop.operators.token_factor import RankOne, TokenFactor
 from lipop.operators.token_norms import norms, psd_max, quadratic, scaled_norms
@@ -42,7 +43,7 @@ class Chain:
         """Enclose the forward pass at x, factor by factor (``outer`` lists the outermost first)."""
         X = Enclosed.exact(x)
         f = inner.factors(x)
-        Q = f.jacobian()
+        Q = attention_jacobian(inner, StoredFactors.of(f))
         w = inner.finish(f.o)
         if residual:
             Q, w = LinearOperator.identity(x.shape) + Q, X + w

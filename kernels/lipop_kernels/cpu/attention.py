@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from lipop_kernels._attention import (
     Sizes,
     checked_dtype,
     checked_factors,
+    checked_heads,
     checked_memory,
     checked_out,
     checked_scale,
@@ -170,7 +173,7 @@ class Attention:
         try:
             return self._spare.pop()
         except IndexError:
-            most = max(int(np.prod(t.shape)) for t in self._tiles)
+            most = max(prod(t.shape) for t in self._tiles)
             return Work(self._side, most, len(self._fused), self._scores is not None)
 
     def _start(self, x: np.ndarray, biases: dict[str, np.ndarray], memory: int) -> Attention:
@@ -201,8 +204,8 @@ class Attention:
             self.value += biases["b_O"].astype(self.dtype)
         return self
 
-    def _stored(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, p: np.ndarray, o: np.ndarray) -> Attention:
-        """The products of stored factors."""
+    def _stored(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, p: Iterable[np.ndarray], o: np.ndarray) -> Attention:
+        """The products of stored factors; the heads of p are taken one after the other."""
         s = self.sizes
         order = side_by_side(s)
 
@@ -211,11 +214,15 @@ class Attention:
             return np.array(grouped, dtype=self.dtype, order="C").reshape(s.groups, -1, x.shape[2])
 
         self._side = Side(rows(q[..., order]) * self._c, rows(k[..., order]) * self._c, rows(v), rows(o))
-        grouped = p.reshape(s.groups, s.shared, s.tokens, s.tokens)
-        for tile in self._tiles:
-            last = tile.first + tile.shape[1] // s.shared
-            part = grouped[tile.at, :, tile.first : last, : tile.keys].transpose(0, 2, 1, 3)
-            tile.p = np.array(part, dtype=self.dtype, order="C").reshape(tile.shape)
+        stored = [(tile, np.empty(tile.shape, self.dtype)) for tile in self._tiles]
+        for h, head in enumerate(p):
+            group, own = divmod(h, s.shared)
+            for tile, x in stored:
+                if tile.at.start <= group < tile.at.stop:
+                    block = x[group - tile.at.start].reshape(-1, s.shared, tile.keys)
+                    block[:, own] = head[tile.first : tile.first + len(block), : tile.keys]
+        for tile, x in stored:
+            tile.p = x
         return self
 
 
@@ -285,10 +292,10 @@ def attention_products(
     dtype: Any = None,
 ) -> Attention:
     """Products with the derivative made of stored factors; parameters as in ``lipop_kernels.attention_products``."""
-    q, k, v, p, o = (np.asarray(a) for a in (q, k, v, p, o))
-    heads, groups, tokens, dk = checked_factors(q, k, v, p, o, causal)
+    q, k, v, o = (np.asarray(a) for a in (q, k, v, o))
+    heads, groups, tokens, dk = checked_factors(q, k, v, o)
     weights = named(W_Q, W_K, W_V, W_O, None, None, None, None)
     kind = checked_dtype(q, dtype)
     sizes = checked_sizes((tokens, weights["W_Q"].shape[-1]), weights, heads, groups, rotary)
     made = Attention(sizes, weights, checked_scale(scale, dk), rotary, causal, kind)
-    return made._stored(q, k, v, p, o)
+    return made._stored(q, k, v, checked_heads(p, heads, tokens, causal), o)

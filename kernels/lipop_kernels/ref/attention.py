@@ -10,6 +10,7 @@ import numpy as np
 from lipop_kernels._attention import (
     checked_dtype,
     checked_factors,
+    checked_heads,
     checked_memory,
     checked_out,
     checked_scale,
@@ -178,8 +179,9 @@ def attention_products(
     dtype: Any = None,
 ) -> Attention:
     """Products with the derivative made of stored factors; parameters as in ``lipop_kernels.attention_products``."""
-    q, k, v, p, o = (np.asarray(a) for a in (q, k, v, p, o))
-    heads, groups, tokens, dk = checked_factors(q, k, v, p, o, causal)
+    q, k, v, o = (np.asarray(a) for a in (q, k, v, o))
+    heads, groups, tokens, dk = checked_factors(q, k, v, o)
+    p = np.stack(list(checked_heads(p, heads, tokens, causal)))
     weights = named(W_Q, W_K, W_V, W_O, None, None, None, None)
     checked_sizes((tokens, weights["W_Q"].shape[-1]), weights, heads, groups, rotary)
     c = np.longdouble(checked_scale(scale, dk))
