@@ -33,6 +33,7 @@ PLACES = (
     (0.4, "40%"),
     (1.0, "last"),
 )  # ticks of the places, which are drawn by their roots
+COLOURS = 10  # of the style sheet, c0 to c9; further families begin again
 DEEP = 1e-6  # singular values are drawn down to this part of the largest
 
 
@@ -76,7 +77,7 @@ def _spectra(index: int, block: Sequence[Spectrum], names: Sequence[str], x: Sca
                 path(inside, "spectrum" + thin),
                 tag("circle", cx=inside[0][0], cy=inside[0][1], r=2.0, class_="dot"),
                 line(*inside[-1], inside[-1][0], y.start, "drop") if ends else None,
-                class_=f"c{names.index(family(s.name)) % 8}",
+                class_=f"c{names.index(family(s.name)) % COLOURS}",
             )
         )
     text = "; ".join(f"{s.name}: {s.values[0]:.5g} to {s.values[-1]:.5g}" for s in block)

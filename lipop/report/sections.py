@@ -91,7 +91,10 @@ def singular_values(blocks: Sequence[Mapping[str, Any]]) -> Markup:
     names = plots_spectra.families([block for _, block in drawn])
     key = tag(
         "ul",
-        *(tag("li", tag("i", class_=f"c{i % 8}"), tag("bdi", name)) for i, name in enumerate(names)),
+        *(
+            tag("li", tag("i", class_=f"c{i % plots_spectra.COLOURS}"), tag("bdi", name))
+            for i, name in enumerate(names)
+        ),
         class_="key",
         aria_label="Colours of the weights",
     )

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 import shutil
 
 import pytest
@@ -288,6 +289,21 @@ def test_light_and_dark(show, data):
     page.get_by_role("button", name="Switch to dark colours").click()
     assert colours(page)[0] < 0.05
     assert colours(show(data, color_scheme="light"))[0] > 0.9
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_ten_families_of_weights_have_ten_colours(show, data, scheme):
+    document = copy.deepcopy(data)
+    first = document["blocks"][0]
+    first["weights"] = [{**first["weights"][0], "name": f"W_{c}"} for c in "abcdefghij"]
+    document["blocks"], document["complete"] = [first], False
+    page = show(document, color_scheme=scheme)
+    keys = page.evaluate("[...document.querySelectorAll('.key i')].map(e => getComputedStyle(e).color)")
+    lines = page.evaluate("[...document.querySelectorAll('.spectrum')].map(e => getComputedStyle(e).stroke)")
+    rgb = [[int(c) for c in re.findall(r"\d+", colour)] for colour in keys]
+    assert len(rgb) == 10
+    assert lines == keys
+    assert all(max(abs(a - b) for a, b in zip(p, q, strict=True)) > 30 for p, q in itertools.combinations(rgb, 2))
 
 
 def test_it_prints(show, data):
