@@ -19,7 +19,7 @@ def route(request, monkeypatch):
 
 
 def test_brackets_hold_exactly(route, cases, count):
-    for label, A in cases(count(54, 270), seed=21):
+    for label, A in cases(count(54, 306), seed=21):
         lower, upper = batched_spectral_norms(A[None], rtol=1e-8)
         values = A.astype(np.float64)
         if math.isfinite(upper[0]):
@@ -30,7 +30,7 @@ def test_brackets_hold_exactly(route, cases, count):
 
 
 def test_psd_bounds_hold_exactly(route, cases, count):
-    for label, A in cases(count(54, 270), seed=22):
+    for label, A in cases(count(54, 306), seed=22):
         values = A.astype(np.float64)
         values = np.ldexp(values, -np.frexp(np.abs(values).max())[1])
         G = values.T @ values

@@ -1,13 +1,14 @@
 """Proved upper bounds against exact rational arithmetic; claims that are false must be refused."""
 
 import math
+import tracemalloc
 from fractions import Fraction
 
 import flint
 import numpy as np
 import pytest
 
-from lipop_kernels import cpu, ref, spectral_norm, spectral_norm_upper, symmetric_max
+from lipop_kernels import _common, cpu, ref, spectral_norm, spectral_norm_upper, symmetric_max
 from lipop_kernels._common import exponent_of, rescaled, stored
 from lipop_kernels.cpu._cholesky import factorises, proves_gram, proves_symmetric, symmetrised
 from lipop_kernels.cpu.verified import _gram
@@ -106,6 +107,21 @@ def test_tight_and_above_the_lower_bound(m, n, spectrum):
         assert not proves(A, lower * (1 - 1e-9))
 
 
+@pytest.mark.parametrize("shape", [(200_000, 6), (6, 200_000)])
+def test_a_long_side_is_read_in_blocks(shape, monkeypatch):
+    """Tall or wide, memory is bounded by the block, not by the long side."""
+    monkeypatch.setattr(_common, "BLOCK", 2**14)
+    A = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    expected = np.linalg.norm(A.astype(np.float64), 2)
+    spectral_norm_upper(A[:9, :9])  # loads the libraries
+    tracemalloc.start()
+    upper = spectral_norm_upper(A, rtol=1e-8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert expected * (1 - 1e-12) <= upper <= expected * (1 + 2e-8)
+    assert peak < A.nbytes / 4
+
+
 def test_start_error_and_zero():
     A = np.random.default_rng(0).standard_normal((40, 30))
     plain = spectral_norm_upper(A, rtol=1e-6)
@@ -128,7 +144,7 @@ def test_half_precision_storage():
 
 
 def test_symmetric_max_holds_exactly(cases, count):
-    for label, A in cases(count(54, 270), seed=4):
+    for label, A in cases(count(54, 306), seed=4):
         k = min(A.shape)
         S = A[:k, :k].astype(np.float64)
         rtol = (1e-3, 1e-8)[len(label) % 2]
@@ -144,7 +160,7 @@ def test_symmetric_max_holds_exactly(cases, count):
 
 
 def test_false_symmetric_claims_are_refused(cases, count):
-    for label, A in cases(count(54, 270), seed=5):
+    for label, A in cases(count(54, 306), seed=5):
         k = min(A.shape)
         S = A[:k, :k].astype(np.float64)
         if not S.any():
@@ -193,6 +209,9 @@ def test_bad_input(package):
         (lambda: package.spectral_norm_upper(A, error=-1.0), "error"),
         (lambda: package.spectral_norm_upper(A, start=np.nan), "start"),
         (lambda: package.spectral_norm_upper(A[None]), "shape"),
+        (lambda: package.spectral_norm_upper(A[:0]), "shape"),
+        (lambda: package.spectral_norm_upper(A.astype(int)), "int64"),
+        (lambda: package.symmetric_max(A[:0, :0]), "shape"),
         (lambda: package.symmetric_max(A[:2]), "square"),
         (lambda: package.symmetric_max(A, rtol=np.nan), "rtol"),
     ]:

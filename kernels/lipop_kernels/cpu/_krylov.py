@@ -89,7 +89,7 @@ def extreme_ritz(product: Product, n: int, tol: float, rng: Any = 0, maxiter: in
         residual = beta * abs(float(s[-1]))
         gap = float(values[-1] - values[0]) if k > 1 else 0.0
         scale = max(float(np.abs(values).max()), float(np.abs(alphas[:k]).max()))
-        estimate = min(residual, residual**2 / gap) if gap > 0 else residual
+        estimate = min(residual, residual * (residual / gap)) if gap > 0 else residual
         if estimate <= tol * scale and (k > 1 or beta == 0):
             break
     if k > 1:

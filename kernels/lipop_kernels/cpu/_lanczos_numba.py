@@ -114,7 +114,7 @@ def _count_above(t, a, b, k):
     """How many eigenvalues of T exceed t (Sturm)."""
     count, d = 0, 1.0
     for i in range(k):
-        off = b[i - 1] * b[i - 1] / d if i else 0.0
+        off = b[i - 1] / d * b[i - 1] if i else 0.0
         d = t - a[i] - off
         if d == 0.0:
             d = 1e-300
@@ -182,7 +182,7 @@ def tested(a, b, k, state, history):
     history[int(state[3])] = top
     state[0], state[1], state[2] = top, low, residual
     state[3] += 1
-    return min(residual, residual * residual / gap) if gap > 0.0 else residual
+    return min(residual, residual * (residual / gap)) if gap > 0.0 else residual
 
 
 @njit(cache=True)
@@ -193,7 +193,7 @@ def ritz_vector(a, b, k, top):
     while not positive:
         t, positive = top + reach, True
         for i in range(k):
-            d[i] = t - a[i] - (b[i - 1] * b[i - 1] / d[i - 1] if i else 0.0)
+            d[i] = t - a[i] - (b[i - 1] / d[i - 1] * b[i - 1] if i else 0.0)
             if d[i] <= 0.0:
                 positive = False
                 break

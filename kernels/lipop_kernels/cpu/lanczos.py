@@ -25,7 +25,7 @@ from lipop_kernels.cpu._products import image, operator_shape, times_transpose
 from lipop_kernels.cpu._top import SERIAL, compiled_view, rows_first, top_ritz
 
 DENSE = 32  # up to this many rows or columns an eigendecomposition is at least as fast
-SAFE = {np.float64: (1e-200, 1e200), np.float32: (1e-16, 1e16)}  # of a squared norm: no product over- or underflows
+SAFE = {np.float64: (1e-120, 1e120), np.float32: (1e-16, 1e16)}  # of a squared norm: no product over- or underflows
 
 
 def spectral_norm(

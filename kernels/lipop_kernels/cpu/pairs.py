@@ -149,7 +149,7 @@ def farthest_points(X: Any, k: int, start: int = 0) -> FarthestPoints:
     for name, value, low, high in (("k", k, 1, n), ("start", start, 0, n - 1)):
         if not isinstance(value, (int, np.integer)) or not low <= value <= high:
             raise ValueError(f"{name} is {value!r}; expected an integer between {low} and {high}: X has {n} points")
-    X, exponent = _distances_fit(X)
+    given, (X, exponent) = X, _distances_fit(X)
     best, assignment = np.full(n, math.inf), np.zeros(n, dtype=np.int64)
     indices, before, after = np.zeros(k, dtype=np.int64), np.full(k, math.inf), np.zeros(k)
     where = int(start)
@@ -159,7 +159,7 @@ def farthest_points(X: Any, k: int, start: int = 0) -> FarthestPoints:
     g, rest = gamma(d + 4), math.sqrt(d * TINY)
     separations = np.maximum(0.0, down(np.sqrt(before) * (1.0 - g)) - rest)
     radii = up(np.sqrt(after) * (1.0 + g)) + rest
-    if after[-1] == 0.0 and bool((X[indices[assignment]] == X).all()):
+    if after[-1] == 0.0 and bool((given[indices[assignment]] == given).all()):
         radii[after == 0.0] = 0.0
     return FarthestPoints(
         indices,

@@ -216,6 +216,9 @@ def stable_rank(A: Any, rtol: float = 1e-6, *, dtype: str | None = None) -> tupl
     exponent = exponent_of(A, kind)
     if exponent is None:
         raise ValueError("A is a matrix of zeros, which has no stable rank")
+    if abs(exponent) > 500:  # the norm itself would be rounded coarsely, or overflow
+        A, kind, dtype = np.concatenate([rescaled(b, exponent) for _, b in blocks(A, kind)]), "f64", None
+        exponent = 0
     total = 0.0
     for _, block in blocks(A, kind):
         b = rescaled(block, exponent)

@@ -80,18 +80,14 @@ def _root(square: Any, *, below: bool) -> float:
     """The largest float not above the root of a rational (``below``), or the smallest one not below it."""
     if square == 0:
         return 0.0
-    shift = (square.p.bit_length() - square.q.bit_length()) // 2
-    scaled = square * fraction(0.25) ** shift if shift >= 0 else square * fraction(4.0) ** -shift
-    guess = (
-        math.sqrt(float(scaled.p) / float(scaled.q))
-        if max(scaled.p.bit_length(), scaled.q.bit_length()) < 1000
-        else 1.0
-    )
+    p, q = int(square.p), int(square.q)
+    shift = max(0, (130 + q.bit_length() - p.bit_length()) // 2)
+    whole = math.isqrt((p << 2 * shift) // q)  # the root times 2**shift, to 60 bits at least
+    excess = max(0, whole.bit_length() - 64)
     try:
-        s = math.ldexp(guess, shift)
+        s = math.ldexp(float(whole >> excess), excess - shift)
     except OverflowError:
-        s = math.inf
-    s = min(s, 1.7976931348623157e308)
+        s = 1.7976931348623157e308
     while fraction(s) ** 2 > square:
         s = math.nextafter(s, 0.0)
     while math.nextafter(s, math.inf) < math.inf and fraction(math.nextafter(s, math.inf)) ** 2 <= square:
