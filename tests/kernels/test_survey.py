@@ -77,28 +77,51 @@ def test_no_start_deceives_it():
 @pytest.mark.parametrize("noise", [1e-6, 1e-4, 1e-2])
 def test_the_error_of_the_products_is_measured(monkeypatch, noise):
     """Products that are wrong by more than float32 explains widen the bracket; its ends stay true."""
-    from lipop_kernels.cpu import survey
+    from lipop_kernels.cpu import _survey_numba, survey
 
     rng = np.random.default_rng(1)
-    exact = survey.gram_matvec
-
-    def noisy(A, x, *, dtype=None):
-        y = exact(A, x, dtype=dtype)
-        if x.dtype != np.float32:
-            return y
-        e = rng.standard_normal(y.shape)
-        return (y - noise * scale * abs(e) / np.linalg.norm(e) * np.sign(x)).astype(np.float32)
-
     A = rng.standard_normal((90, 70)).astype(np.float32)
     norm = np.linalg.norm(A.astype(np.float64), 2)
-    scale = norm**2
     plain = survey_norm(A, rtol=1e-3)
-    monkeypatch.setattr(survey, "gram_matvec", noisy)
+    exact = _survey_numba.gram_short
+
+    def noisy(A, kind, x):
+        e = abs(rng.standard_normal(x.shape))
+        return exact(A, kind, x) - noise * norm**2 * np.sign(x) * e / np.linalg.norm(e)
+
+    monkeypatch.setattr(_survey_numba, "gram_short", noisy)
+    monkeypatch.setattr(survey._Run, "_short_error", lambda run, frobenius: np.inf)  # nothing is known beforehand
     for seed in range(20):
         b = survey_norm(A, rtol=1e-3, rng=seed)
         assert b.lower <= norm <= b.upper
         assert b.upper - b.lower >= 0.2 * noise * norm
     assert plain.upper <= plain.lower * 1.001
+
+
+@pytest.mark.parametrize("kind", ["bf16", "f16", "f32"])
+@pytest.mark.parametrize(("m", "n"), [(1, 3), (2, 5), (3, 4), (7, 2500), (1030, 33), (258, 2050)])
+def test_short_sums_err_by_less_than_their_bound(m, n, kind):
+    """Against exact sums of products, for random, graded and positive data, which has the largest errors."""
+    from lipop_kernels.cpu._survey_numba import TILES, WIDTH, gram_short
+
+    rng = np.random.default_rng([m, n])
+    terms = (min(WIDTH, n) + TILES + 16) * 2.0**-24
+    for scale in (1.0, 10.0 ** -rng.uniform(0, 3, n)):
+        for sign in (1.0, rng.choice([-1.0, 1.0], (m, n))):
+            bits, options = store(sign * np.exp(rng.standard_normal((m, n))) * scale, kind)
+            A, x = values(bits, options).astype(np.longdouble), rng.uniform(0.5, 1.0, n)
+            y = gram_short(bits.view(np.uint16) if kind == "f16" else bits, kind, x)
+            bound = terms / (1 - terms) * (abs(A).T @ (abs(A) @ x))
+            assert (abs(y - A.T @ (A @ x)) <= bound).all()
+
+
+def test_both_bounds_of_the_error_are_used():
+    """A decaying spectrum needs no measurement; a large Gaussian one is measured once, in one pass more."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((1200, 1000)).astype(np.float32)
+    decaying, gaussian = survey_norm(A * np.arange(1.0, 1001, dtype=np.float32) ** -0.5), survey_norm(A)
+    assert decaying.passes == decaying.steps + 2 <= 20
+    assert gaussian.passes == gaussian.steps + 2 <= 90
 
 
 def test_a_run_is_repeated_by_its_number_of_steps():

@@ -1,4 +1,4 @@
-"""The norm bracket of a stored weight matrix from few reads: products in float32, whose error is measured."""
+"""The norm bracket of a stored weight matrix from few reads, by products in float32."""
 
 from __future__ import annotations
 
@@ -35,7 +35,13 @@ START, PROBE = 0.9, 0.05
 """Shares of delta: of the start vector, and of each measurement of the error (two at most)."""
 
 RESERVE = 0.1
-"""The share of the gap aimed at that is left to the error before it is measured."""
+"""The share of the gap aimed at that is left to the error at first."""
+
+PROBES = 4
+"""Random directions in which the error is measured: what it is found to be there counts 300 times."""
+
+PLAIN = 0.2
+"""The share of the gap up to which the a-priori bound of the error is good enough."""
 
 
 def survey_norm(
@@ -83,15 +89,20 @@ def survey_norm(
     -----
     The computed vectors satisfy ``B V = V T + beta v_{k+1} e^T + F``, ``B = A^T A``; then ``|A|_2^2`` is at most the
     root of the growth polynomial (see ``lanczos_upper``) plus ``|F|_2``, plus the loss of orthogonality times ``|T|``.
-    F holds the rounding of the products. An a-priori bound in float32 would be as large as the norm, so F is measured:
-    let g be normal with unit variance in R^k and w the top right singular vector of F. Then ``|F g| >= |F|_2 |<w, g>|``
-    and ``P(|<w, g>| < t) <= t sqrt(2 / pi)``, hence ``|F|_2 <= max |F g_i| / t`` over p independent g_i but for
-    probability ``(t sqrt(2 / pi))^p``; t is chosen so that this is ``delta / 20``. Here ``F g = B (V g) - V (T g) -
-    beta g_k v_{k+1}`` is evaluated in float64, its own error added. A float64 matrix is multiplied in float64, and F is
-    bounded a priori.
+    F holds the rounding of the products, which is bounded in one of two ways.
 
-    The lower end is a Rayleigh quotient in float64, rounded down: true for every start. Vectors have the length of a
-    row, whichever side is smaller: the null space costs less than one step, a transposed copy much more.
+    *A priori*, by ``g_{w+80} |A|_F^2`` a product, ``u = 2**-24`` and w = min(n, 1024) (sums of float32 are that short;
+    they are added in float64), and by ``sqrt(k)`` times that for k products. It is enough where the stable rank
+    ``|A|_F^2 / |A|_2^2`` is small, as in trained weights; otherwise it is too large, and F is
+
+    *measured*. Let g be normal with unit variance in R^k and w the top right singular vector of F. Then ``|F g| >=
+    |F|_2 |<w, g>|`` and ``P(|<w, g>| < t) <= t sqrt(2 / pi)``, hence ``|F|_2 <= max |F g_i| / t`` over 4 independent
+    g_i but for probability ``(t sqrt(2 / pi))^4``; t is chosen so that this is ``delta / 20``. Here ``F g = B (V g) -
+    V (T g) - beta g_k v_{k+1}`` is evaluated in float64, its own error added.
+
+    A float64 matrix is multiplied in float64, and F is bounded a priori. The lower end is a Rayleigh quotient, rounded
+    down: true for every start. Vectors have the length of a row, whichever side is smaller: the null space costs less
+    than one step, a transposed copy much more.
 
     Examples
     --------
@@ -137,15 +148,18 @@ class _Run:
         start = rng.standard_normal(n)
         self.V[0] = start / np.linalg.norm(start)
         self.seed = int(rng.integers(2**62))
-        self.alphas, self.betas, self.slip, self.passes, self.measured = [], [], 0.0, 1, 0
+        self.alphas, self.betas, self.slip, self.passes, self.measured, self.due = [], [], 0.0, 1, 0, 1
+        self.square = up(frobenius * frobenius, 1)
         self.error = up((gamma(m) + gamma(n) + gamma(m) * gamma(n)) * frobenius * frobenius, 8) + 1e-290
         """Of a product in float64, for a unit vector."""
+        self.short = self._short_error(frobenius)
 
     def bracket(
         self, rtol: float, steps: int | None
     ) -> tuple[float, float, np.ndarray, int, int, np.ndarray, np.ndarray]:
         """Lower and upper end, vector, steps, passes over A, and the coefficients."""
         gap, reserve = 2 * rtol, RESERVE
+        self.gap = gap
         run = recurrence(self._product, self.V)
         while True:
             ended = self._advance(run, gap * (0.98 - reserve), steps)
@@ -156,10 +170,22 @@ class _Run:
         k = len(self.alphas)
         return lower, max(lower, upper), vector, k, self.passes, np.array(self.alphas), np.array(self.betas)
 
+    def _short_error(self, frobenius: float) -> float:
+        """Of a product in short sums of float32, for a unit vector, underflow included."""
+        from lipop_kernels.cpu._survey_numba import TILES, WIDTH
+
+        m, n = self.A.shape
+        terms = (min(WIDTH, n) + TILES + 16) * 2.0**-24
+        vanished = 2.0**-146 * (frobenius * math.sqrt(m) * n + math.sqrt(n) * m)
+        return up(terms / (1 - terms) * (1 + 1e-6) * frobenius * frobenius + vanished, 12)
+
     def _product(self, x: np.ndarray) -> np.ndarray:
+        from lipop_kernels.cpu._survey_numba import gram_short
+
         self.passes += 1
-        y = gram_matvec(self.A, x.astype(self.work, copy=False), dtype=self.storage)
-        return y.astype(np.float64, copy=False)
+        if self.work is np.float64:
+            return gram_matvec(self.A, x, dtype=self.storage)
+        return gram_short(self.A, self.storage or "f32", x)
 
     def _advance(self, run: Iterator[tuple[float, float, float]], gap: float, steps: int | None) -> bool:
         """Take steps until the root is within ``gap`` of the Ritz value; whether there are no more steps."""
@@ -169,11 +195,14 @@ class _Run:
             self.betas.append(beta)
             self.slip = max(self.slip, slip)
             k = len(self.alphas)
-            if steps is None and beta > 0 and k % max(1, k // 16) == 0:
+            if steps is None and beta > 0 and k >= self.due:
                 alphas, betas = np.array(self.alphas), np.array(self.betas)
                 top = float(tridiagonal_top(alphas, betas, 1)[0][-1])
-                if log_growth(top * (1 + gap), alphas, betas) >= target:
+                grown = log_growth(top * (1 + gap), alphas, betas)
+                if grown >= target:
                     return False
+                wait = 0.4 * k * (target - grown) / grown if grown > 0 else k / 8  # the pace so far, with care
+                self.due = k + max(1, min(k // 2, int(wait)))
         return True
 
     def _ends(self) -> tuple[float, float, np.ndarray]:
@@ -187,11 +216,13 @@ class _Run:
         vector /= np.linalg.norm(vector)
         size = float(np.abs(alphas).max() + 2 * betas.max())
         loss = float(np.linalg.norm(basis @ basis.T - np.eye(k))) + 4 * k * UNIT
-        if self.work is np.float64:
-            lower = self._quotient(vector, self._in_float64(vector[None])[0])
-            error = up(math.sqrt(k) * (self.error + self.slip))
+        one = self.error if self.work is np.float64 else self.short
+        error = up(math.sqrt(k) * (one + self.slip))
+        if self.work is np.float64 or error <= PLAIN * self.gap * float(values[-1]):
+            lower = self._quotient(vector, self._product(vector), one)
         else:
-            lower, error = self._measure(alphas, betas, loss, vector)
+            lower, measured = self._measure(alphas, betas, loss, vector)
+            error = min(error, measured)
         square = root + up(error + loss * size + 8 * k * UNIT * size, 8)
         return lower, up(math.sqrt(max(square, 0.0))), vector
 
@@ -204,29 +235,28 @@ class _Run:
         """The lower end by ``vector``, and a bound of ``|F|_2`` that fails with probability ``PROBE delta``."""
         self.measured += 1
         k = len(alphas)
-        probes = 3 if k <= 32 else 4
-        G = np.random.default_rng([self.seed, k]).standard_normal((probes, k))
+        G = np.random.default_rng([self.seed, k]).standard_normal((PROBES, k))
         X = np.concatenate([G @ self.V[:k], vector[None]])
         W = self._in_float64(X)
-        C = np.zeros((probes, k + 1))
+        C = np.zeros((PROBES, k + 1))
         C[:, :k] = alphas * G
         C[:, 1:] += betas * G
         C[:, : k - 1] += betas[: k - 1] * G[:, 1:]
         last = k if betas[-1] == 0 else k + 1
         R = W[:-1] - C[:, :last] @ self.V[:last]
-        threshold = (PROBE * self.delta) ** (1 / probes) * math.sqrt(math.pi / 2) * (1 - 1e-12)
+        threshold = (PROBE * self.delta) ** (1 / PROBES) * math.sqrt(math.pi / 2) * (1 - 1e-12)
         largest = 0.0
-        for g, c, w, r in zip(G, C, W, R, strict=False):
-            size = norm_up(g) * math.sqrt(k) * (1 + loss)
-            rounding = self.error * (1 + gamma(k + 4) / UNIT) * size
-            rounding += gamma(k + 6) * (norm_up(c) * math.sqrt(k + 1) * (1 + loss) + norm_up(w))
+        for g, w, r in zip(G, W, R, strict=False):
+            size = norm_up(g) * (1 + loss)
+            rounding = (self.error + gamma(k + 2) * math.sqrt(k) * self.square) * size
+            rounding += gamma(k + 6) * (3 * self.square * math.sqrt(k + 1) * size + norm_up(w))  # |T| <= 3 |A|_F^2
             largest = max(largest, norm_up(r) + up(2 * rounding))
-        return self._quotient(vector, W[-1]), up(largest / threshold)
+        return self._quotient(vector, W[-1], self.error), up(largest / threshold)
 
-    def _quotient(self, v: np.ndarray, w: np.ndarray) -> float:
-        """The root of ``<v, B v> / <v, v>``, rounded down, from the computed ``w = B v``."""
+    def _quotient(self, v: np.ndarray, w: np.ndarray, error: float) -> float:
+        """The root of ``<v, B v> / <v, v>``, rounded down, from ``w = B v``, computed to within ``error``."""
         g = gamma(v.size + 2)
-        value = float(v @ w) - up(g * norm_up(w) * norm_up(v), 8) - up(self.error * norm_up(v) ** 2, 6)
+        value = float(v @ w) - up(g * norm_up(w) * norm_up(v), 8) - up(error * norm_up(v) ** 2, 6)
         return down(math.sqrt(down(max(0.0, value) / norm_up(v) ** 2)))
 
 
