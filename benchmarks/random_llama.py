@@ -1,9 +1,11 @@
 """Write a random Llama checkpoint of a given shape (the 1B shape by default), bf16, one shard a layer.
 
     python benchmarks/random_llama.py FOLDER
+    python benchmarks/random_llama.py FOLDER --size 8b --decay 0.5
 
-Weights have variance 1 / fan_in, gains are near 1, so activations stay of order one. It needs no tokenizer: analyses of
-it are given token ids.
+Weights have variance 1 / fan_in, gains are near 1, so activations stay of order one. With ``decay`` column j of every
+matrix is divided by ``j^decay``: the singular values then fall like those of trained weights, instead of filling an
+interval up to a top without a gap. It needs no tokenizer: analyses of it are given token ids.
 """
 
 from __future__ import annotations
@@ -13,6 +15,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"hidden": 64, "intermediate": 128, "layers": 2, "heads": 4, "groups": 2, "vocab": 64},
+    "small": {"hidden": 1024, "intermediate": 3584, "layers": 2, "heads": 16, "groups": 4, "vocab": 512},
+    "1b": {},
+    "8b": {"hidden": 4096, "intermediate": 14336, "layers": 32, "heads": 32, "groups": 8, "vocab": 4096},
+}
+"""Shapes by name; the vocabulary is small, since it is not part of the blocks."""
 
 
 def bf16(x: np.ndarray) -> np.ndarray:
@@ -44,14 +54,16 @@ def write(
     groups: int = 8,
     vocab: int = 4096,
     seed: int = 0,
+    decay: float = 0.0,
 ) -> Path:
-    """Write the checkpoint; the vocabulary is small, since it is not part of the blocks."""
+    """Write the checkpoint into a folder, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     dk = hidden // heads
 
     def matrix(m: int, n: int) -> np.ndarray:
-        return bf16(rng.standard_normal((m, n), dtype=np.float32) / np.float32(n) ** 0.5)
+        columns = np.float32(n) ** 0.5 * np.arange(1, n + 1, dtype=np.float32) ** np.float32(decay)
+        return bf16(rng.standard_normal((m, n), dtype=np.float32) / columns)
 
     def gain() -> np.ndarray:
         return bf16(1 + 0.2 * rng.standard_normal(hidden))
@@ -97,6 +109,9 @@ def write(
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    write(parser.parse_args().folder)
+    parser.add_argument("--size", choices=SIZES, default="1b")
+    parser.add_argument("--decay", type=float, default=0.0)
+    args = parser.parse_args()
+    write(args.folder, **SIZES[args.size], decay=args.decay)
