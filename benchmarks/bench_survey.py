@@ -67,12 +67,13 @@ class Peak(threading.Thread):
 
 
 @contextlib.contextmanager
-def checkpoint(size: str, decay: float, folder: Path | None) -> Iterator[Checkpoint]:
-    """A checkpoint in a folder that is kept, or in one that is removed afterwards."""
+def checkpoint(size: str, decay: float, layers: int | None, folder: Path | None) -> Iterator[Checkpoint]:
+    """A checkpoint in a folder that is kept, or in one that is removed afterwards; of so many layers, if it is made."""
     home = Path(tempfile.mkdtemp(prefix="lipop-survey-")) if folder is None else folder
     try:
         if not (home / "config.json").exists():
-            random_llama.write(home, **random_llama.SIZES[size], decay=decay)
+            shape = random_llama.SIZES[size] | ({} if layers is None else {"layers": layers})
+            random_llama.write(home, **shape, decay=decay)
         yield Checkpoint.open(home)
     finally:
         if folder is None:
@@ -156,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows: list[dict[str, object]] = []
     extra: dict[str, object] = {}
     for case in cases:
-        with checkpoint(size, CASES[case], args.folder) as opened:
+        with checkpoint(size, CASES[case], args.blocks, args.folder) as opened:
             span = (0, min(args.blocks or 10**6, blocks(places(opened)[0])))
             found, whole = measure(case, opened, span, 1 if size == "8b" else options.repeats, args.proved)
         rows += found
