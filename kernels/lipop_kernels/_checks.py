@@ -71,6 +71,13 @@ def result(out: Any, shape: tuple[int, ...], dtype: np.dtype, **inputs: Any) -> 
     return out
 
 
+def stored_in(out: Any, y: np.ndarray, /, **inputs: Any) -> np.ndarray:
+    """``out``, checked as by ``result``, with the values of y."""
+    out = result(out, y.shape, y.dtype, **inputs)
+    out[...] = y
+    return out
+
+
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
     if not np.may_share_memory(a, b):
         return False
@@ -82,8 +89,8 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
 
 def chain_operands(factors: Any, x: Any, dtype: str | None) -> tuple[list[np.ndarray], list[str], np.ndarray, np.dtype]:
     """The factors of a chain with their storages, x, and the type of the sums."""
-    if isinstance(factors, np.ndarray) or len(factors) == 0:
-        raise ValueError("factors must be a sequence of at least one matrix, or of at least one stack of matrices")
+    if not isinstance(factors, list | tuple) or len(factors) == 0:
+        raise ValueError("factors must be a list or tuple of at least one matrix, or of at least one stack of matrices")
     matrices, kinds = [], []
     for i, F in enumerate(map(np.asarray, factors)):
         if F.ndim not in (2, 3) or 0 in F.shape:

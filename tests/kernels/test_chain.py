@@ -104,7 +104,7 @@ def test_bad_input(package):
     A, B, x = np.ones((3, 4)), np.ones((4, 2)), np.ones(2)
     for bad, match in [
         (lambda: chain([], x), "at least one"),
-        (lambda: chain(A, np.ones(4)), "sequence"),
+        (lambda: chain(A, np.ones(4)), "list or tuple"),
         (lambda: chain([A, B.T], x), r"factors\[0\] and factors\[1\]"),
         (lambda: chain([A, B[None]], x), r"factors\[0\] and factors\[1\]"),
         (lambda: chain([A[None], np.ones((2, 4, 2))], np.ones((2, 2))), r"factors\[0\] and factors\[1\]"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lipop_kernels._checks import columns, matrix, result, sums
+from lipop_kernels._checks import columns, matrix, result, stored_in, sums
 from lipop_kernels.cpu._lazy import SMALL, loops
 
 __all__ = ["SMALL", "gram_matvec"]
@@ -51,8 +51,8 @@ def gram_matvec(A: Any, x: Any, *, dtype: str | None = None, out: np.ndarray | N
     array([3., 7.])
     """
     apply = loops("apply")
-    if dtype is None and out is None and (y := apply.quick("gram", A, x)) is not None:
-        return y
+    if dtype is None and (y := apply.quick("gram", A, x)) is not None:
+        return y if out is None else stored_in(out, y, A=A, x=x)
     A, kind = matrix(A, dtype)
     x = columns(x, A.shape[1], "x", A.shape)
     work = sums((kind,), x)

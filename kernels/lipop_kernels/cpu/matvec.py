@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lipop_kernels._checks import columns, matrix, result, sums
+from lipop_kernels._checks import columns, matrix, result, stored_in, sums
 from lipop_kernels.cpu._lazy import loops
 
 
@@ -42,8 +42,8 @@ def matvec(A: Any, x: Any, *, dtype: str | None = None, out: np.ndarray | None =
     array([3., 1.])
     """
     apply = loops("apply")
-    if dtype is None and out is None and (w := apply.quick("image", A, x)) is not None:
-        return w
+    if dtype is None and (w := apply.quick("image", A, x)) is not None:
+        return w if out is None else stored_in(out, w, A=A, x=x)
     A, kind = matrix(A, dtype)
     x = columns(x, A.shape[1], "x", A.shape)
     work = sums((kind,), x)
@@ -83,8 +83,8 @@ def rmatvec(A: Any, y: Any, *, dtype: str | None = None, out: np.ndarray | None 
     array([1., 3.])
     """
     apply = loops("apply")
-    if dtype is None and out is None and (v := apply.quick("adjoint", A, y)) is not None:
-        return v
+    if dtype is None and (v := apply.quick("adjoint", A, y)) is not None:
+        return v if out is None else stored_in(out, v, A=A, y=y)
     A, kind = matrix(A, dtype)
     y = columns(y, A.shape[0], "y", A.shape)
     work = sums((kind,), y)
