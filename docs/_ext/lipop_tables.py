@@ -44,7 +44,10 @@ class Modules(SphinxDirective):
         package, *modules = import_tree(self.arguments[0])
         text = [f".. automodule:: {package}", ""]
         for name in modules:
-            text += [name, "-" * len(name), "", f".. automodule:: {name}", ""]
+            text += [name, "-" * len(name), "", f".. automodule:: {name}"]
+            if hasattr(importlib.import_module(name), "__path__"):  # its names are documented where they are defined
+                text.append("   :no-members:")
+            text.append("")
         return self.parse_text_to_nodes("\n".join(text), allow_section_headings=True)
 
 
