@@ -22,7 +22,7 @@ from lipop_kernels.cpu._threads import each_part
 TINY = 2**13  # entries up to which BLAS works in one thread
 FEW = 16  # rows for each thread below which a wide matrix is divided by columns
 NARROW = 256  # columns for each thread below which a tall matrix is divided by rows
-PANEL = 2**21  # bytes of a panel of rows of a matrix with adjacent columns: it must stay in a cache
+PANEL = 2**23  # bytes of a panel of rows of a matrix with adjacent columns: short columns cost more than a larger cache
 PAGES = 2**16  # bytes of a column in such a panel where the matrix is memory-mapped: whole pages are used at once
 COPY = 2**17  # entries copied at a time from a matrix with neither rows nor columns adjacent
 
