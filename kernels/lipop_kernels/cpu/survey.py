@@ -219,7 +219,7 @@ class _Run:
         one = self.error if self.work is np.float64 else self.short
         error = up(math.sqrt(k) * (one + self.slip))
         if self.work is np.float64 or error <= PLAIN * self.gap * float(values[-1]):
-            lower = self._quotient(vector, self._product(vector), one)
+            lower = self._quotient(vector, self._in_float64(vector[None])[0])
         else:
             lower, measured = self._measure(alphas, betas, loss, vector)
             error = min(error, measured)
@@ -251,12 +251,12 @@ class _Run:
             rounding = (self.error + gamma(k + 2) * math.sqrt(k) * self.square) * size
             rounding += gamma(k + 6) * (3 * self.square * math.sqrt(k + 1) * size + norm_up(w))  # |T| <= 3 |A|_F^2
             largest = max(largest, norm_up(r) + up(2 * rounding))
-        return self._quotient(vector, W[-1], self.error), up(largest / threshold)
+        return self._quotient(vector, W[-1]), up(largest / threshold)
 
-    def _quotient(self, v: np.ndarray, w: np.ndarray, error: float) -> float:
-        """The root of ``<v, B v> / <v, v>``, rounded down, from ``w = B v``, computed to within ``error``."""
+    def _quotient(self, v: np.ndarray, w: np.ndarray) -> float:
+        """The root of ``<v, B v> / <v, v>``, rounded down, from ``w = B v``, computed in float64."""
         g = gamma(v.size + 2)
-        value = float(v @ w) - up(g * norm_up(w) * norm_up(v), 8) - up(error * norm_up(v) ** 2, 6)
+        value = float(v @ w) - up(g * norm_up(w) * norm_up(v), 8) - up(self.error * norm_up(v) ** 2, 6)
         return down(math.sqrt(down(max(0.0, value) / norm_up(v) ** 2)))
 
 
