@@ -117,8 +117,12 @@ class GatedMLP(Operator):
     # ---- the value ----
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        g, u = apply(x, self.W_gate, None), apply(x, self.W_up, None)
-        return apply(rule.evaluate(self.activation, 0, g, self.param) * u, self.W_down, None)
+        tokens = x.reshape(-1, x.shape[-1])
+        y = np.empty((len(tokens), len(self.W_down)), x.dtype)
+        for part in token_slices(len(tokens), len(self.W_up)):
+            g, u = apply(tokens[part], self.W_gate, None), apply(tokens[part], self.W_up, None)
+            y[part] = apply(rule.evaluate(self.activation, 0, g, self.param) * u, self.W_down, None)
+        return y.reshape(*x.shape[:-1], -1)
 
     def enclose(self, x: Enclosed) -> Enclosed:
         gate, up, down = self._wide
