@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             part = harness.rows("J^T J v of attention", case, harness.pool(timed), n=d, T=tokens, dtype=dtype)
             print(harness.table(part), flush=True)
             rows += part
-    harness.write("attention", rows, options=options)
+            harness.write("attention", rows, options=options)  # a run that is cut short leaves whole cases
 
 
 def history() -> Contenders:

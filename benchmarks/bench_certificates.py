@@ -104,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     row["products"] = bound.steps
             print(harness.table(part), flush=True)
             table += part
+            harness.write("certificates", table, options=options)
     for n, depth in options.pick(full=[(80, 2), (80, 5), (80, 20), (512, 5)], quick=[(80, 5)], tiny=[(8, 2)]):
 
         def make(seed: int, n: int = n, depth: int = depth) -> tuple[Contenders, float]:
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         part = timed_rows(options, "upper bound of a network", f"{depth} layers, weights >= 0", make, n=n)
         print(harness.table(part), flush=True)
         table += part
-    harness.write("certificates", table, options=options)
+        harness.write("certificates", table, options=options)
 
 
 def history() -> Contenders:

@@ -2,11 +2,14 @@
 
     python benchmarks/bench_llama.py --tokens 128                  # all 16 blocks, about an hour and a half
     python benchmarks/bench_llama.py --tokens 2048 --blocks 0:1    # one block, more than an hour
+    python benchmarks/bench_llama.py --tokens 2048 --blocks 0:1 --steps 4 --out FILE    # its memory, in minutes
     python benchmarks/bench_llama.py --size tiny --tokens 16       # a minute, to see that it runs
 
 Each run is one process that goes through its blocks as ``lipop analyze`` does. A block is in the results as soon as it
 is done; the same command goes on after the last one that is there. ``peak_mb`` is the largest resident size of the
 process so far, files and interpreter included; ``own_mb`` are the block's weights in float64, in which it computes.
+``--steps`` cuts every Lanczos run short: brackets become useless, but the memory is that of a whole run less that of
+the vectors left out (``vectors_mb`` says what all of them take).
 """
 
 from __future__ import annotations
@@ -28,11 +31,16 @@ import random_llama
 
 import lipop as lo
 from lipop.certify.analysis import RADII, analyze_block
+from lipop.core import norms
+from lipop_kernels.cpu._basis import LONG
 
 SIZES: dict[str, dict[str, int]] = {
     "1b": {},
     "tiny": {"hidden": 64, "intermediate": 128, "layers": 2, "heads": 4, "groups": 2, "vocab": 64},
 }
+
+
+full_steps = norms.most_steps
 
 
 def measure(model: Any, i: int, x: np.ndarray, radii: tuple[float, ...]) -> dict[str, Any]:
@@ -51,6 +59,8 @@ def measure(model: Any, i: int, x: np.ndarray, radii: tuple[float, ...]) -> dict
         "load_before": round(load, 2),
         "commit": harness.machine()["commit"],
         "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
+        "lanczos_steps": norms.most_steps(x.size),
+        "vectors_mb": (full_steps(x.size) + 1) * x.size * (4 if x.size > LONG else 8) >> 20,
         "own_mb": own >> 20,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
@@ -65,7 +75,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--radii", type=float, nargs="+", default=list(RADII))
     parser.add_argument("--folder", type=Path, help="where the checkpoint is, or is written (2 GB)")
     parser.add_argument("--out", type=Path, help="the results; default results/analyze-llama-SIZE-TOKENS.json")
+    parser.add_argument("--steps", type=int, help="most Lanczos steps, for a rehearsal")
     args = parser.parse_args(argv)
+    if args.steps is not None:
+        norms.most_steps = lambda n: min(args.steps, full_steps(n))
     out = args.out or harness.RESULTS / f"analyze-llama-{args.size}-{args.tokens}.json"
     folder = args.folder or Path(tempfile.gettempdir()) / f"lipop-llama-{args.size}"
     if not (folder / "config.json").exists():

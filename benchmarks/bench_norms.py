@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     row.update(facts.get(str(row["contender"]), {}))
                 print(harness.table(part), flush=True)
                 table += part
-    harness.write("norms", table, options=options)
+                harness.write("norms", table, options=options)
 
 
 def history() -> Contenders:

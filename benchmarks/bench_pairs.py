@@ -85,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for seed in range(options.seeds)
         ]
         table += harness.rows("pairs", "largest ratio of distances", harness.pool(timed), m=n, n=d, dtype=dtype)
+        harness.write("pairs", table, options=options)
     covers = options.pick(
         full=[(100_000, 384, 50), (20_000, 384, 200), (1_000, 64, 200)], quick=[(20_000, 384, 10)], tiny=[(50, 8, 4)]
     )
@@ -95,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             timed.append(harness.interleave(contenders, options.repeats, budget=60.0 / options.seeds))
         case, pooled = f"farthest points, {centres} centres", harness.pool(timed)
         table += harness.rows("pairs", case, pooled, bytes=nbytes, m=n, n=d, dtype="float32")
+        harness.write("pairs", table, options=options)
     print(harness.table(table), flush=True)
-    harness.write("pairs", table, options=options)
 
 
 def history() -> Contenders:

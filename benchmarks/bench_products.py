@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         part = harness.rows(question, case, harness.pool(timed), bytes=nbytes, dtype="float32", **sizes)
         print(harness.table(part), flush=True)
         table += part
-    harness.write("products", table, options=options)
+        harness.write("products", table, options=options)
 
 
 def history() -> Contenders:
