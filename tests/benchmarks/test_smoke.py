@@ -11,7 +11,9 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 FILES = [
-    f for f in sorted(FOLDER.glob("bench_*.py")) if "harness.options(" in f.read_text() or f.stem == "bench_analyze"
+    f
+    for f in sorted(FOLDER.glob("bench_*.py"))
+    if "harness.options(" in f.read_text() or "harness.chosen(" in f.read_text()
 ]
 KEYS = {"question", "case", "contender", "baseline", "q1", "median", "q3", "ratio_q1", "ratio", "ratio_q3", "rounds"}
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}

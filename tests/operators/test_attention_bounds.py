@@ -9,6 +9,7 @@ from lipop.operators import attention_bounds as bounds
 from lipop.operators import attention_forward
 from lipop.operators.attention import Attention
 from lipop.operators.attention_factors import AttentionFactors, head_norms
+from lipop.operators.attention_products import StoredFactors, attention_jacobian
 from tests.operators.attention_reference import VARIANTS, ascend, dense, make, project
 
 TOKENS, WIDTH = 5, 6
@@ -137,7 +138,7 @@ def test_stored_error_covers_an_uncertain_centre(name):
     one."""
     T, x, slack = make(seed=16, **VARIANTS[name]), point(16), 1e-5
     f = AttentionFactors.at(T, Enclosed(x, np.full(x.shape, slack)))
-    stored = f.jacobian().to_dense()
+    stored = attention_jacobian(T, StoredFactors.of(f)).to_dense()
     hd = bounds.head_deviation(f, 0.0, np.zeros(TOKENS), frobenius=True)
     entries = bounds.entry_bounds(hd, f, *head_weights(f))
     rng = np.random.default_rng(16)

@@ -27,6 +27,7 @@ def survey_norm(
 
     Examples
     --------
+    >>> import numpy as np
     >>> bound = survey_norm(np.diag([1.0, 2.0, 2.0]))
     >>> bound.lower <= 2.0 <= bound.upper <= 2.02, bound.frobenius_lower <= 3.0 <= bound.frobenius_upper
     (True, True)
