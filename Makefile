@@ -13,7 +13,8 @@ READY := .venv/.ready
 BENCHMARKS := $(filter-out %/bench_llama.py,$(sort $(wildcard benchmarks/bench_*.py)))
 PEERS := .venv/.peers
 
-WHEEL_TESTS := $(wildcard tests/test_no_dependencies.py tests/core tests/operators tests/kernels)
+WHEEL_TESTS := $(wildcard tests/test_no_dependencies.py tests/core tests/operators/test_block.py tests/operators/test_attention.py \
+	tests/kernels/test_parity.py tests/kernels/test_gram.py tests/kernels/test_attention.py)
 
 # Tests: two worker processes on one BLAS thread each; spinning BLAS threads would starve Numba's. NumPy reads these when it is
 # imported. The demo and the benchmarks use every core.

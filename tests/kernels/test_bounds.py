@@ -57,7 +57,8 @@ except IndexError:
 
 def test_indices(request):
     """All kernels at odd shapes, compiled with index checks (kept between runs, since compilation takes a while)."""
-    cache = request.config.cache.mkdir("boundscheck") if request.config.cache else None
+    kept = getattr(request.config, "cache", None)
+    cache = kept.mkdir("boundscheck") if kept else None
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_NUM_THREADS": "3"}
     environment["NUMBA_CACHE_DIR"] = str(cache)
     done = subprocess.run([sys.executable, "-c", CHECKED], capture_output=True, text=True, env=environment, check=False)
