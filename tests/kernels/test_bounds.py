@@ -55,10 +55,10 @@ except IndexError:
 """
 
 
-def test_indices(request):
+def test_indices(request, tmp_path):
     """All kernels at odd shapes, compiled with index checks (kept between runs, since compilation takes a while)."""
     kept = getattr(request.config, "cache", None)
-    cache = kept.mkdir("boundscheck") if kept else None
+    cache = kept.mkdir("boundscheck") if kept else tmp_path
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_NUM_THREADS": "3"}
     environment["NUMBA_CACHE_DIR"] = str(cache)
     done = subprocess.run([sys.executable, "-c", CHECKED], capture_output=True, text=True, env=environment, check=False)
