@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,15 +23,15 @@ FAINT = 1e-280
 """Pays for what underflows, entries being at most 1."""
 
 
-class Explicit:
+class Explicit(ABC):
     """A matrix whose entries are known: what it owes its norm leaves."""
 
     name: str
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        raise NotImplementedError
 
     @property
     def digest(self) -> str:
@@ -54,9 +55,9 @@ class Explicit:
         return Bracket(low, self.upper(rtol))
 
     @property
+    @abstractmethod
     def compact(self) -> np.ndarray:
         """A matrix with the same singular values, less some zeros, as float64 gives it."""
-        raise NotImplementedError
 
     def reprove(self, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None) -> float:
         """Redo a norm leaf."""
@@ -66,19 +67,19 @@ class Explicit:
             return self._lower(np.asarray(witness.arrays["v"], dtype=np.float64))
         raise ProofError(f"a matrix cannot redo rule {rule} with this witness")
 
-    def _make_digest(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _make_digest(self) -> str: ...
 
-    def _upper(self, rtol: float) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _upper(self, rtol: float) -> float: ...
 
+    @abstractmethod
     def _top(self, rtol: float) -> np.ndarray:
         """A vector close to the top right singular one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _image(self, v: np.ndarray) -> tuple[np.ndarray, float]:
         """The computed ``A v``, and a bound of its l2 distance from the true one."""
-        raise NotImplementedError
 
     def _lower(self, v: np.ndarray) -> float:
         size = dot_up(v)

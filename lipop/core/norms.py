@@ -44,18 +44,20 @@ def derivative_norm(
 ) -> Bound:
     """An upper bound of |J|, J the stored derivative at x: proved by assembling J where it is small, else by one
     Lanczos trial."""
-    make = lambda: _derivative_norm(op, x, op.derivative(x) if J is None else J, rtol, seed)  # noqa: E731
-    return _shared("norm", op, x, rtol, seed, make)
+    J = op.derivative(x) if J is None else J
+    return _shared("norm", op, x, J, rtol, seed, lambda: _derivative_norm(op, x, J, rtol, seed))
 
 
-def _shared(kind: str, op: Operator, x: np.ndarray, rtol: float, seed: int, make: Callable[[], Bound]) -> Bound:
+def _shared(
+    kind: str, op: Operator, x: np.ndarray, J: LinearOperator, rtol: float, seed: int, make: Callable[[], Bound]
+) -> Bound:
     """The memo's bound at x whose slack is at most ``rtol``, or that took all steps that memory allows, or a new
     one."""
     known = remember(("derivative bounds", kind, op.digest, array_digest(x), seed), dict[float, Bound])
     close = [bound for slack, bound in known.items() if slack <= rtol]
     if not close:
         bound = make()
-        known[0.0 if bound.params.get("steps") == most_steps(x.size) else rtol] = bound
+        known[0.0 if bound.params.get("steps") == most_steps(min(J.shape)) else rtol] = bound
         return bound
     return close[0]
 
@@ -79,8 +81,8 @@ def derivative_dahlquist(
     op: Operator, x: np.ndarray, *, J: LinearOperator | None = None, rtol: float = 1e-3, seed: int = 0
 ) -> Bound:
     """An upper bound of the largest eigenvalue of sym J, J the stored derivative at x."""
-    make = lambda: _derivative_dahlquist(op, x, op.derivative(x) if J is None else J, rtol, seed)  # noqa: E731
-    return _shared("dahlquist", op, x, rtol, seed, make)
+    J = op.derivative(x) if J is None else J
+    return _shared("dahlquist", op, x, J, rtol, seed, lambda: _derivative_dahlquist(op, x, J, rtol, seed))
 
 
 def _derivative_dahlquist(op: Operator, x: np.ndarray, J: LinearOperator, rtol: float, seed: int) -> Bound:

@@ -187,3 +187,20 @@ def test_a_number_that_is_not_finite_scales_nothing(c):
 def test_complex_weights_are_refused():
     with pytest.raises(lo_errors.ShapeError, match="complex"):
         lo.Linear(np.eye(2) * 1j)
+
+
+def test_a_trial_at_the_limit_of_memory_is_not_repeated(monkeypatch):
+    """Within a memo a finer slack costs a new trial, unless the first one took all steps that there are."""
+    from lipop.core import norms
+    from lipop.core.memo import memo
+
+    op, x = lo.Linear(np.random.default_rng(3).standard_normal((700, 640))), np.zeros(640)
+    with memo():
+        coarse, fine = derivative_norm(op, x, rtol=2e-2), derivative_norm(op, x, rtol=1e-4)
+        assert fine.value < coarse.value
+        assert derivative_norm(op, x, rtol=1e-3) is fine
+    monkeypatch.setattr(norms, "KEPT", 1)
+    with memo():
+        coarse = derivative_norm(op, x, rtol=2e-2)
+        assert coarse.params["steps"] == 24
+        assert derivative_norm(op, x, rtol=1e-4) is coarse
