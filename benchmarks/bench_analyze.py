@@ -16,14 +16,16 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import harness
 
 # isort: split
 import numpy as np
-from blocks import minilm, minilm_states
+from blocks import minilm
 
+import lipop as lo
 from lipop.certify.analysis import analyze_block
 from lipop.operators.block import Block
 
@@ -35,7 +37,8 @@ def measure(tokens: int, effort: str, blocks: str) -> dict[str, Any]:
     model = minilm()
     if model is None:
         raise SystemExit("the MiniLM wheel is not installed: make setup")
-    states = minilm_states(model, tokens)
+    text = (Path(lo.__file__).parent / "data" / "demo.txt").read_text()
+    states = model.activations(model.embed(tokens=model.tokens(text)[:tokens]))  # as `lipop demo` does
     load = os.getloadavg()[0]  # of the last minute: on an idle machine this process alone, at most
     rows = []
     first, last = (int(n) if n else None for n in blocks.split(":"))
