@@ -48,6 +48,7 @@ def measure(model: Any, i: int, x: np.ndarray, radii: tuple[float, ...]) -> dict
     load = os.getloadavg()[0]
     block = model.blocks[i]
     own = sum(8 * m * n for name, (m, n), _ in block.weights() if name.startswith("W_"))
+    cpu = time.process_time()
     a = analyze_block(block, x, radii=radii)
     return {
         "block": i,
@@ -56,6 +57,7 @@ def measure(model: Any, i: int, x: np.ndarray, radii: tuple[float, ...]) -> dict
         "shell": a.shell[2].value,
         "seconds": round(sum(a.seconds.values()), 1),
         "parts": {k: round(v, 1) for k, v in a.seconds.items()},
+        "cpu_seconds": round(time.process_time() - cpu, 1),
         "load_before": round(load, 2),
         "commit": harness.machine()["commit"],
         "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
