@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from lipop.core.parallel import each
 from lipop.core.region import TokenBall
 from lipop.core.rounding import inflate
 from lipop.operators.attention_curvature import curvature, inflated
 from lipop.operators.attention_factors import AttentionFactors, HeadNorms, row_errors
 from lipop.operators.attention_gram import row_gram
 from lipop.operators.attention_worst import combine_heads, worst_case
+from lipop.operators.token_slices import SMALL, token_slices
 
 MANY = 512  # tokens beyond which covariances, which cost T^2 dk^2 a head, are left out
 _LARGEST = 300.0  # beyond this movement of a score nothing is claimed about its probability
@@ -65,14 +67,28 @@ def head_deviation(f: AttentionFactors, rho_F: float, rho_token: np.ndarray, fro
     frobenius : bool
         Whether the F norm of the movement is at most ``rho_F``.
     """
-    tokens = f.p.shape[-1]
+    heads, tokens = f.p.shape[0], f.p.shape[-1]
     rho = np.broadcast_to(np.asarray(rho_token, dtype=np.float64), tokens)
     rho = np.minimum(rho, rho_F) if frobenius else rho
+    out = HeadDeviation(*(np.empty((heads, tokens, *shape)) for shape in ((tokens,), (tokens,), (), (tokens,), ())))
+
+    def rows(i: slice) -> None:
+        part = _rows(f.of_queries(i), i, rho_F, rho, frobenius)
+        for field in fields(out):
+            getattr(out, field.name)[:, i] = getattr(part, field.name)
+
+    each(rows, token_slices(tokens, heads * tokens, SMALL))
+    return out
+
+
+def _rows(f: AttentionFactors, queries: slice, rho_F: float, rho: np.ndarray, frobenius: bool) -> HeadDeviation:
+    """:func:`head_deviation` for the rows of some queries alone; ``f`` holds these rows, ``rho`` all tokens."""
+    tokens, own = len(rho), rho[queries, None]
     A2, nv = f.A2[:, None, None], f.nv[:, None]
-    dS = f.na * rho + f.bc * rho[:, None] + A2 * (rho[:, None] * rho)
+    dS = f.na * rho + f.bc * own + A2 * (own * rho)
     if frobenius:
         shared = rho_F * np.hypot(f.na, f.bc) + (0.5 * rho_F**2) * A2
-        dS = np.where(np.eye(tokens, dtype=bool), dS, np.minimum(dS, shared))
+        dS = np.where(np.eye(tokens, dtype=bool)[queries], dS, np.minimum(dS, shared))
     D, plus = _movement(f, inflate(dS, 12))
     V, bc, na = f.V, f.bc, f.na
     high = f.p.mid + f.p.radius
@@ -87,7 +103,7 @@ def head_deviation(f: AttentionFactors, rho_F: float, rho_token: np.ndarray, fro
     if frobenius:
         square = np.minimum(square, plus.max(axis=-1) * rho_F**2)
     do = (D * V).sum(axis=-1) + nv * mean
-    da = A2 * rho[:, None]
+    da = A2 * own
     dw = nv[:, :, None] * rho + do[:, :, None]
     G = (D * V + plus * dw) * (na + da) + high * V * da
     dkap = (D * bc).sum(axis=-1) + f.A2[:, None] * mean
@@ -223,6 +239,7 @@ def deviation(n: HeadNorms, parts: Iterable[AttentionFactors], ball: TokenBall, 
         if tokens <= MANY:
             still.add(f, head_deviation(f, 0.0, np.zeros(tokens), frobenius=True))
             bent.add(curvature(f, hd, ball, wide))
+        del f, hd  # before the next heads are worked out
     first = moved.norm()
     second = bent.norm() + still.norm() if tokens <= MANY else math.inf
     return min(x for x in (first, float(inflate(second, 4)), math.inf) if not math.isnan(x))

@@ -5,7 +5,7 @@ Every norm here is an upper bound that holds for the true factors at the centre 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -82,28 +82,33 @@ class AttentionFactors(AttentionForward):
 
         def rows(at: tuple[int, slice]) -> None:
             h, i = at
-            V[h, i] = _row_norms(f.v.mid[h][None] - f.o.mid[h, i, None]) + ev[h][None] + eo[h, i, None]
+            w = _row_norms(f.v.mid[h][None] - f.o.mid[h, i, None])
+            V[h, i] = inflate(w + ev[h][None] + eo[h, i, None], 16)
             kt = f.k.mid[h][None] - kap.mid[h, i, None]
             size = _row_norms(kt)
             slack = ek[h][None] + ekap[h, i, None] + UNIT * size
-            K[h, i] = size + slack
+            K[h, i] = inflate(size + slack, 16)
             if back is not None:  # turned back by the query's position
                 kt = rotate(kt, (back[0][i, None], back[1][i, None]), f.turned)
                 slack = (slack + 8 * UNIT * size) * SPIN
-            bc[h, i] = f.c * (_through(kt, Lq[h], slip_q[h]) + n.nq[h] * slack)
+            bc[h, i] = inflate(f.c * (_through(kt, Lq[h], slip_q[h]) + n.nq[h] * slack), 16)
             if a is None:
                 z = rotate(np.broadcast_to(f.q.mid[h, i, None], kt.shape), back, f.turned)
                 slip = (eq[h, i, None] + 8 * UNIT * _row_norms(f.q.mid[h, i])[:, None]) * SPIN
-                na[h, i] = f.c * (_through(z, Lk[h], slip_k[h]) + n.nk[h] * slip)
+                na[h, i] = inflate(f.c * (_through(z, Lk[h], slip_k[h]) + n.nk[h] * slip), 16)
             else:
-                na[h, i] = a[h, i].norm_up(-1)[:, None]
+                na[h, i] = inflate(a[h, i].norm_up(-1), 16)[:, None]
 
         each(rows, [(h, slice(i, i + step)) for h in range(len(f.Wq)) for i in range(0, tokens, step)])
-        V, K, bc, na = (inflate(x, 16) for x in (V, K, bc, na))
         kap = kap.finite("attention's mean keys")
         return cls(
             **forward, kap=kap, a=a, nq=n.nq, nk=n.nk, nv=n.nv, nO=n.nO, nOV=n.nOV, A2=n.A2, V=V, K=K, na=na, bc=bc
         )
+
+    def of_queries(self, i: slice) -> Self:
+        """The rows of a slice of the queries; keys and values are whole."""
+        by_query = ("q", "o", "p", "kap", "V", "K", "na", "bc")
+        return replace(self, **{name: getattr(self, name)[:, i] for name in by_query})
 
 
 @dataclass(frozen=True, eq=False)

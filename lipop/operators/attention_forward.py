@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lipop.core.enclosure import Enclosed
+from lipop.core.parallel import each
 from lipop.errors import DomainError
+from lipop.operators.token_slices import SMALL, token_slices
 
 if TYPE_CHECKING:
     from lipop.operators.attention import Attention
@@ -82,6 +84,19 @@ def softmax(s: Enclosed, mask: np.ndarray | None) -> Enclosed:
     known = np.isfinite(p.mid) & (p.err < 0.5)
     p = Enclosed(np.where(known, np.clip(p.mid, 0.0, 1.0), 0.5), np.where(known, p.err, 0.5 + 1e-15))
     return p if mask is None else Enclosed(np.where(mask, p.mid, 0.0), np.where(mask, p.err, 0.0))
+
+
+def probabilities(s: Enclosed, c: float, mask: np.ndarray | None) -> Enclosed:
+    """Softmax of ``c s`` for scores (H, T, T), some rows at a time: what is needed in between stays small."""
+    heads, tokens = s.shape[0], s.shape[-1]
+    mid, err = np.empty(s.shape), np.empty(s.shape)
+
+    def rows(i: slice) -> None:
+        p = softmax(s[:, i] * c, None if mask is None else mask[i])
+        mid[:, i], err[:, i] = p.mid, p.radius
+
+    each(rows, token_slices(tokens, heads * tokens, SMALL))
+    return Enclosed(mid, err)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +174,7 @@ def forward_fields(attn: Attention, X: Enclosed, part: slice | None = None) -> d
     q, k = rotate(sides[0], table, turned), rotate(sides[1], table, turned)[index - low]
     v = sides[2][index - low]
     mask = np.tri(tokens, dtype=bool) if attn.causal else None
-    p = softmax((q @ k.T) * attn.c, mask)
+    p = probabilities(q @ k.T, attn.c, mask)
     out = np.asarray(attn.Wo[:, own], dtype=np.float64).reshape(d, -1, dk)
     return {
         "q": q.finite("attention's queries"),
