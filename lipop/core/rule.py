@@ -45,7 +45,8 @@ class Rule:
         Significant bits of a leaf's value.
     strength : str
         What a leaf's certificate is worth: ``proved``, ``probable`` (its params hold ``seed`` and ``delta``),
-        ``witnessed`` (the evaluation's own rounding is not covered) or ``estimated``.
+        ``witnessed`` (the evaluation's own rounding is not covered), ``estimated`` or ``declared`` (it rests on what
+        the user states; its params hold ``assumes``, the name of that hypothesis).
     procedure : callable or None
         ``procedure(subject, claim, params)`` redoes a certificate that lives above the operators (a strategy's); None:
         the subject redoes it.
@@ -69,7 +70,13 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
-_HOMES = ("lipop.operators", "lipop.certify")  # what registers rules outside the core
+_HOMES = (  # what registers rules outside the core
+    "lipop.operators",
+    "lipop.certify",
+    "lipop.limit.evidence",
+    "lipop.limit.law_bounds",
+    "lipop.limit.rates",
+)
 
 
 def find_rule(name: str) -> Rule | None:
@@ -132,6 +139,8 @@ def leaf_evidence(name: str, params: Mapping[str, Any]) -> Evidence:
     strength = RULES[name].strength
     if strength == "probable":
         return Evidence(trials=frozenset({(int(params["seed"]), float(params["delta"]))}))
+    if strength == "declared":
+        return Evidence(assumes=frozenset({str(params["assumes"])}))
     return Evidence(proven=strength != "estimated", rounded=strength != "witnessed")
 
 
