@@ -893,8 +893,8 @@ def attention_products(
     k, v : (G, T, dk) arrays
         Keys (turned) and values.
     p : (H, T, T) array, or an iterable of H arrays (T, T)
-        Probabilities; zero above the diagonal if ``causal``. They are taken head by head, so an iterable need not hold
-        them all at once.
+        Probabilities, all of one type; zero above the diagonal if ``causal``. They are taken head by head, so an
+        iterable need not hold them all at once, and are kept in float32 if they are in float32.
     o : (H, T, dk) array
         The heads' outputs.
     W_Q, W_K, W_V, W_O, causal, rotary, scale, dtype

@@ -114,8 +114,11 @@ def checked_factors(q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray) 
 
 def checked_heads(p: Iterable[Any], heads: int, tokens: int, causal: bool) -> Iterator[np.ndarray]:
     """The probabilities (T, T) of each head, one after the other, once they are what they are said to be."""
-    count = 0
+    count, kind = 0, None
     for count, head in enumerate(map(np.asarray, p), start=1):
+        if kind is not None and kind != head.dtype:
+            raise ValueError(f"p has head {count} of type {head.dtype}; expected {kind}, the first one's")
+        kind = head.dtype
         if head.shape != (tokens, tokens) or count > heads:
             raise ValueError(f"p has head {count} of shape {head.shape}; expected {heads} of shape {(tokens, tokens)}")
         finite("p", head)

@@ -13,6 +13,7 @@ import numpy as np
 
 from lipop.core.enclosure import Enclosed
 from lipop.core.parallel import each
+from lipop.core.rounding import inflate
 from lipop.errors import DomainError
 from lipop.operators.token_slices import SMALL, token_slices
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lipop.operators.attention import Attention
 
 Table = tuple[np.ndarray, np.ndarray]
+LONG = 1024  # with more tokens than this stored probabilities are float32 numbers
 ENTRIES = 2**22  # of probabilities that are worked on at once: heads are taken in parts of at most so many
 
 
@@ -99,6 +101,21 @@ def probabilities(s: Enclosed, c: float, mask: np.ndarray | None) -> Enclosed:
     return Enclosed(mid, err)
 
 
+def coarse(p: Enclosed) -> Enclosed:
+    """An enclosure of the same numbers whose midpoints are float32 numbers: half the memory where they are stored.
+
+    >>> x = Enclosed.exact(np.array([[[1 / 3, 1e-50]]]))
+    >>> y = coarse(x)
+    >>> bool((y.mid == y.mid.astype(np.float32)).all()), y.contains(x.mid)
+    (True, True)
+    """
+    mid, err = np.empty(p.shape), np.empty(p.shape)
+    for i in token_slices(p.shape[-2], p.shape[0] * p.shape[-1], SMALL):
+        mid[:, i] = p.mid[:, i].astype(np.float32)
+        err[:, i] = inflate(p.radius[:, i] + np.abs(mid[:, i] - p.mid[:, i]), 2)
+    return Enclosed(mid, err)
+
+
 @dataclass(frozen=True, eq=False)
 class AttentionForward:
     """One enclosed forward pass.
@@ -175,12 +192,14 @@ def forward_fields(attn: Attention, X: Enclosed, part: slice | None = None) -> d
     v = sides[2][index - low]
     mask = np.tri(tokens, dtype=bool) if attn.causal else None
     p = probabilities(q @ k.T, attn.c, mask)
+    o = p @ v
+    p = coarse(p) if tokens > LONG else p
     out = np.asarray(attn.Wo[:, own], dtype=np.float64).reshape(d, -1, dk)
     return {
         "q": q.finite("attention's queries"),
         "k": k.finite("attention's keys"),
         "v": v.finite("attention's values"),
-        "o": (p @ v).finite("attention's heads"),
+        "o": o.finite("attention's heads"),
         "p": p,
         "Wq": weights[0],
         "Wk": weights[1][index - low],

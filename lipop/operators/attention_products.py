@@ -11,7 +11,7 @@ import numpy as np
 from lipop.core.enclosure import Enclosed
 from lipop.core.linearization import LinearOperator
 from lipop.core.rounding import gamma, inflate
-from lipop.operators.attention_forward import AttentionForward, forward_fields, half, head_parts
+from lipop.operators.attention_forward import LONG, AttentionForward, forward_fields, half, head_parts
 
 if TYPE_CHECKING:
     from lipop.operators.attention import Attention
@@ -21,7 +21,8 @@ ROWS = 256  # queries in one block of a causal head
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A head's probabilities (T, T) in blocks of rows, without the columns that a causal mask empties."""
+    """A head's probabilities (T, T) in blocks of rows, without the columns that a causal mask empties; in float32 if
+    they are float32 numbers."""
 
     blocks: tuple[np.ndarray, ...]
 
@@ -29,14 +30,16 @@ class Packed:
     def of(p: np.ndarray, causal: bool) -> Packed:
         """Copies of what is not masked."""
         tokens = len(p)
-        return Packed(tuple(p[i : i + ROWS, : i + ROWS if causal else tokens].copy() for i in range(0, tokens, ROWS)))
+        kind = np.float32 if tokens > LONG else np.float64
+        blocks = (p[i : i + ROWS, : i + ROWS if causal else tokens] for i in range(0, tokens, ROWS))
+        return Packed(tuple(block.astype(kind) for block in blocks))
 
     def dense(self) -> np.ndarray:
         """The whole matrix."""
         if len(self.blocks) == 1:
             return self.blocks[0]
         tokens = self.blocks[-1].shape[1]
-        out, i = np.zeros((tokens, tokens)), 0
+        out, i = np.zeros((tokens, tokens), self.blocks[0].dtype), 0
         for b in self.blocks:
             out[i : i + len(b), : b.shape[1]] = b
             i += len(b)

@@ -31,6 +31,8 @@ from lipop.operators.sandwich import (
 )
 from lipop.operators.token_slices import token_slices
 
+MANY = 2**22  # entries beyond which the stored factors are float32 numbers
+
 
 @dataclass(frozen=True)
 class _Ranges:
@@ -142,12 +144,14 @@ class GatedMLP(Operator):
         return remember((self.digest, "wide"), lambda: (wide(self.W_gate), wide(self.W_up), wide(self.W_down)))
 
     def _middle(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The stored f'(g) u and f(g), (T, m) each, at a point (shared inside a memo)."""
+        """The stored f'(g) u and f(g), (T, m) each, at a point (shared inside a memo); float32 numbers if they are
+        many: what that changes is part of how far they stand from the true ones."""
         x = np.asarray(x, dtype=np.float64).reshape(-1, self.W_up.shape[1])
 
         def make() -> tuple[np.ndarray, np.ndarray]:
             gate, up, _ = self._wide
-            a, b = (np.empty((len(x), len(up))) for _ in range(2))
+            kind = np.float32 if len(x) * len(up) > MANY else np.float64
+            a, b = (np.empty((len(x), len(up)), kind) for _ in range(2))
             for part in token_slices(len(x), len(up)):
                 g, u = apply(x[part], gate, None), apply(x[part], up, None)
                 b[part] = rule.evaluate(self.activation, 0, g, self.param)
@@ -210,7 +214,7 @@ class GatedMLP(Operator):
                 return None
             if not ranges.finite:
                 return math.inf
-            e, f = radius_around(a[part], *ranges.factor), radius_around(b[part], *ranges.value)
+            e, f = radius_around(wide(a[part]), *ranges.factor), radius_around(wide(b[part]), *ranges.value)
             if len(a) > FEW:
                 np.maximum(r, e.max(axis=0), out=r)
                 np.maximum(s, f.max(axis=0), out=s)

@@ -210,8 +210,23 @@ def test_bad_factors_are_named(package):
         "holds nan": {"v": good["v"] * np.nan},
         "not zero above": {"causal": True},
         "q has shape": {"q": good["q"][0]},
+        "head 2 of type float32": {"p": [good["p"][0], *good["p"][1:].astype(np.float32)]},
     }
     for message, change in changes.items():
         arguments = good | dict(zip(("W_Q", "W_K", "W_V", "W_O"), weights, strict=True)) | change
         with pytest.raises(ValueError, match=message):
             package.attention_products(**arguments)
+
+
+def test_float32_probabilities_are_kept_as_such_and_count_as_exact():
+    x, weights, options, _ = case("bert", 70)
+    true = ref.attention_linearisation(x, *weights, **options)
+    q, k, v, p, o = (np.asarray(getattr(true, n), float) for n in "qkvpo")
+    short = p.astype(np.float32)
+    given = {n: options[n] for n in ("causal", "rotary", "scale") if n in options}
+    J = cpu.attention_products(q, k, v, iter(short), o, *weights, **given)
+    K = cpu.attention_products(q, k, v, short.astype(float), o, *weights, **given)
+    assert {t.p.dtype for t in J._tiles} == {np.dtype(np.float32)} and J.dtype == np.float64
+    u = np.random.default_rng(0).standard_normal(x.shape)
+    np.testing.assert_array_equal(J.jvp(u), K.jvp(u))
+    np.testing.assert_array_equal(J.vjp(u), K.vjp(u))

@@ -70,3 +70,30 @@ def test_brackets_with_short_vectors_hold(long, kind):
 def test_vectors_below_the_limit_stay_in_float64():
     assert isinstance(_basis.basis(3, _basis.LONG), _basis.Rows)
     assert isinstance(_basis.basis(3, _basis.LONG + 1), _basis.LongRows)
+
+
+def test_long_vectors_leave_no_file_behind_and_say_where_room_is_missing(long, monkeypatch, tmp_path):
+    monkeypatch.setattr(_basis, "gettempdir", lambda: str(tmp_path))
+    V = _basis.basis(2, 10)
+    v = np.random.default_rng(0).standard_normal(10)
+    V.put(0, v)
+    V.put(2, 2 * v)  # the file grows as it must
+    V.put(1, -v)
+    np.testing.assert_array_equal(V.get(0), v)
+    np.testing.assert_allclose(V.get(1), -v, rtol=2**-23)
+    np.testing.assert_allclose(V.get(2), 2 * v, rtol=2**-23)
+    file = V._file
+
+    class Full:
+        def seek(self, at):
+            pass
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    V._file = Full()
+    with pytest.raises(OSError, match=f"{tmp_path} needs .* MB for Lanczos vectors.*No space left"):
+        V.put(1, v)
+    V._file = file
+    del V
+    assert file.closed

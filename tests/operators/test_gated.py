@@ -7,6 +7,7 @@ import torch
 import lipop as lo
 from lipop.core.enclosure import Enclosed
 from lipop.errors import DomainError, NonFiniteError, ShapeError
+from lipop.operators import gated
 
 ACTIVATIONS = {"silu": torch.nn.functional.silu, "gelu": torch.nn.functional.gelu, "relu": torch.relu}
 N, M = 4, 7
@@ -177,3 +178,16 @@ def test_one_envelope_for_many_tokens_holds_for_each_of_them(rho):
             h = rng.standard_normal(4)
             y[i] += rho * h / np.linalg.norm(h)
             assert np.linalg.norm(T.derivative(y).to_dense() - J, 2) <= bound
+
+
+def test_float32_factors_are_within_what_the_deviation_says(monkeypatch):
+    f, x = make(tokens=True), np.random.default_rng(5).standard_normal((3, N))
+    columns = np.eye(x.size).reshape(-1, *x.shape)
+    fine = np.stack([f.derivative(x).matvec(e).ravel() for e in columns])
+    monkeypatch.setattr(gated, "MANY", 0)
+    coarse = np.stack([f.derivative(x).matvec(e).ravel() for e in columns])
+    moved = np.linalg.norm(coarse - fine, 2)
+    assert 1e-9 < moved <= f.linearize(lo.Ball(x, 0.0)).deviation.norm().value < 1e-4
+    v, w = np.random.default_rng(6).standard_normal((2, *x.shape))
+    J = f.derivative(x)
+    np.testing.assert_allclose((J.matvec(v) * w).sum(), (v * J.rmatvec(w)).sum(), rtol=1e-12)

@@ -1,15 +1,17 @@
-"""The vectors that a Lanczos run keeps: float64, and float32 where they are very long."""
+"""The vectors that a Lanczos run keeps: in memory, and in a file where they are very long."""
 
 from __future__ import annotations
 
+from tempfile import TemporaryFile, gettempdir
 from typing import Protocol
+from weakref import finalize
 
 import numpy as np
 
 LONG = 2**20
-"""Vectors of more entries than this are kept in float32, but for the first."""
+"""Vectors of more entries than this lie in a file, in float32, but for the first."""
 
-COLUMNS = 2**14  # of long vectors at a time
+COLUMNS = 2**16  # of long vectors at a time
 
 
 class Basis(Protocol):
@@ -75,29 +77,49 @@ class Rows:
 
 
 class LongRows:
-    """Half the memory: v_0, whose distribution matters, in float64, the others in float32, read in strips."""
+    """Little memory: v_0, whose distribution matters, in float64; the others in float32 in a temporary file without a
+    name, read in strips."""
 
     rounding = 2.0**-23  # half a unit in the last place of each entry, and what underflows
 
     def __init__(self, limit: int, length: int) -> None:
         self.limit, self.length = limit, length
-        self.first, self.rest = np.empty(0), np.empty((limit, length), dtype=np.float32)
+        self.first, self._file = np.empty(0), TemporaryFile(prefix="lanczos-")  # noqa: SIM115  # closed with the object
+        finalize(self, self._file.close)
 
     def get(self, i: int) -> np.ndarray:
-        return self.first if i == 0 else self.rest[i - 1].astype(np.float64)
+        if i == 0:
+            return self.first
+        out = np.empty(self.length)
+        for at in range(0, self.length, COLUMNS):
+            out[at : at + COLUMNS] = self._read(i, slice(at, min(at + COLUMNS, self.length)))
+        return out
 
     def put(self, i: int, v: np.ndarray) -> None:
         if i == 0:
             self.first = v
-        else:
-            self.rest[i - 1] = v
+            return
+        self._file.seek(4 * (i - 1) * self.length)
+        try:
+            for at in range(0, self.length, COLUMNS):
+                self._file.write(v[at : at + COLUMNS].astype(np.float32).tobytes())
+            self._file.flush()
+        except OSError as e:
+            room = 4 * self.limit * self.length >> 20
+            where = f"{gettempdir()} needs {room} MB for Lanczos vectors (TMPDIR names another folder)"
+            raise OSError(e.errno, f"{where}: {e.strerror}") from e
+
+    def _read(self, i: int, columns: slice) -> np.ndarray:
+        self._file.seek(4 * ((i - 1) * self.length + columns.start))
+        return np.frombuffer(self._file.read(4 * (columns.stop - columns.start)), dtype=np.float32)
 
     def _strips(self, k: int):
         for at in range(0, self.length, COLUMNS):
-            columns = slice(at, at + COLUMNS)
-            strip = np.empty((k, len(self.first[columns])))
+            columns = slice(at, min(at + COLUMNS, self.length))
+            strip = np.empty((k, columns.stop - at))
             strip[0] = self.first[columns]
-            strip[1:] = self.rest[: k - 1, columns]
+            for i in range(1, k):
+                strip[i] = self._read(i, columns)
             yield columns, strip
 
     def dots(self, k: int, w: np.ndarray) -> np.ndarray:

@@ -147,7 +147,7 @@ class Attention:
 
     def _probabilities(self, tile: Tile, work: Work) -> np.ndarray:
         if tile.p is not None:
-            return tile.p
+            return tile.p if tile.p.dtype == self.dtype else _copied(tile.p, work.again(tile))
         assert self._scores is not None
         return self._scores.again(tile, work.again(tile))
 
@@ -174,7 +174,8 @@ class Attention:
             return self._spare.pop()
         except IndexError:
             most = max(prod(t.shape) for t in self._tiles)
-            return Work(self._side, most, len(self._fused), self._scores is not None)
+            kept = all(t.p is not None and t.p.dtype == self.dtype for t in self._tiles)
+            return Work(self._side, most, len(self._fused), not kept)
 
     def _start(self, x: np.ndarray, biases: dict[str, np.ndarray], memory: int) -> Attention:
         """Values, probabilities and outputs at x."""
@@ -205,7 +206,8 @@ class Attention:
         return self
 
     def _stored(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, p: Iterable[np.ndarray], o: np.ndarray) -> Attention:
-        """The products of stored factors; the heads of p are taken one after the other."""
+        """The products of stored factors; the heads of p are taken one after the other, and kept in float32 if they are
+        in float32."""
         s = self.sizes
         order = side_by_side(s)
 
@@ -214,8 +216,11 @@ class Attention:
             return np.array(grouped, dtype=self.dtype, order="C").reshape(s.groups, -1, x.shape[2])
 
         self._side = Side(rows(q[..., order]) * self._c, rows(k[..., order]) * self._c, rows(v), rows(o))
-        stored = [(tile, np.empty(tile.shape, self.dtype)) for tile in self._tiles]
+        stored: list[tuple[Tile, np.ndarray]] = []
         for h, head in enumerate(p):
+            if h == 0:
+                kind = np.dtype(np.float32) if head.dtype == np.float32 else self.dtype
+                stored = [(tile, np.empty(tile.shape, kind)) for tile in self._tiles]
             group, own = divmod(h, s.shared)
             for tile, x in stored:
                 if tile.at.start <= group < tile.at.stop:
@@ -224,6 +229,11 @@ class Attention:
         for tile, x in stored:
             tile.p = x
         return self
+
+
+def _copied(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    np.copyto(out, x)
+    return out
 
 
 def attention_linearisation(

@@ -89,10 +89,10 @@ def lanczos_upper(
     Covered: d is enclosed by the incomplete beta function in ball arithmetic and rounded down, and ``p_k(t) >= 1/d`` is
     decided by ball arithmetic for the computed coefficients. The computed vectors satisfy ``B V = V T + beta v_{k+1}
     e^T + F`` with ``|F| <= sqrt(k) (product_error + slip)``, where slip is measured at each step, and ``o = |V^T V -
-    I|`` is measured at the end. Vectors of more than a million entries are kept in float32, but for v_1, and slip
-    includes what that changes. Assumed: that such a perturbed run bounds L as an exact one does for an operator within
-    |F| of B (there is one: Kahan), and that the generator's normal variates are independent and normal. So the result
-    is a probable bound, never a proof.
+    I|`` is measured at the end. Vectors of more than a million entries lie in a temporary file, in float32 but for v_1,
+    and slip includes what that changes. Assumed: that such a perturbed run bounds L as an exact one does for an
+    operator within |F| of B (there is one: Kahan), and that the generator's normal variates are independent and normal.
+    So the result is a probable bound, never a proof.
 
     References
     ----------
