@@ -9,7 +9,7 @@ Each run is one process that goes through its blocks as ``lipop analyze`` does. 
 is done; the same command goes on after the last one that is there. ``peak_mb`` is the largest resident size of the
 process so far, files and interpreter included; ``own_mb`` are the block's weights in float64, in which it computes.
 ``--steps`` cuts every Lanczos run short: brackets become useless, but the memory is that of a whole run less that of
-the vectors left out (``vectors_mb`` says what all of them take).
+the vectors left out (``vectors_mb`` says what all of them take in memory; long ones lie in a file and take none).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def measure(model: Any, i: int, x: np.ndarray, radii: tuple[float, ...]) -> dict
         "commit": harness.machine()["commit"],
         "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
         "lanczos_steps": norms.most_steps(x.size),
-        "vectors_mb": (full_steps(x.size) + 1) * x.size * (4 if x.size > LONG else 8) >> 20,
+        "vectors_mb": 0 if x.size > LONG else (full_steps(x.size) + 1) * 8 * x.size >> 20,
         "own_mb": own >> 20,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
