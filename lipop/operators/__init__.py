@@ -23,32 +23,59 @@ from lipop.operators.function import FunctionOperator
 from lipop.operators.gated import GatedMLP
 from lipop.operators.linear import Affine, Diagonal, Linear, LinearProduct, LowRank
 from lipop.operators.normalization import LayerNorm, RMSNorm
+from lipop.operators.projection import BoxProjection, FixedPoints, HalfspaceProjection, Projection, orthant_projection
+from lipop.operators.projection_cone import PSDProjection
+from lipop.operators.projection_linear import (
+    AffineProjection,
+    HyperplaneProjection,
+    ObliqueProjection,
+    SubspaceProjection,
+)
+from lipop.operators.projection_radial import BallProjection, RadialRetraction
+from lipop.operators.projection_simplex import L1BallProjection, SimplexProjection
+from lipop.operators.proximal import GroupShrinkage, SoftThreshold
 from lipop.operators.rotary import Rotary
 from lipop.operators.softmax import Softmax
 
 __all__ = [
     "Activation",
     "Affine",
+    "AffineProjection",
     "Attention",
+    "BallProjection",
+    "BoxProjection",
     "Diagonal",
     "Embedding",
+    "FixedPoints",
     "FunctionOperator",
     "GatedMLP",
+    "GroupShrinkage",
+    "HalfspaceProjection",
+    "HyperplaneProjection",
+    "L1BallProjection",
     "LayerNorm",
     "Linear",
     "LinearProduct",
     "LowRank",
     "MLP",
+    "ObliqueProjection",
+    "PSDProjection",
+    "Projection",
     "RMSNorm",
+    "RadialRetraction",
     "Rotary",
     "RotaryTable",
     "Simplex",
+    "SimplexProjection",
+    "SoftThreshold",
     "Softmax",
+    "SubspaceProjection",
     "elu",
     "gelu",
     "hardswish",
     "leaky_relu",
     "mish",
+    "orthant_projection",
     "quick_gelu",
     "relu",
     "sigmoid",

@@ -112,6 +112,88 @@ def normalized(op, x):
     return z + balls(op.beta) if getattr(op, "beta", None) is not None else z
 
 
+def threshold(x, total):
+    """tau with sum max(x - tau, 0) = total, trying every number of positive terms."""
+    ordered = sorted(x, key=lambda t: -float(t.mid()))
+    tau = [(sum(ordered[:k]) - total) / k for k in range(1, len(ordered) + 1)]
+    return next(t for k, t in reversed(list(enumerate(tau, 1))) if not ordered[k - 1] < t)
+
+
+def size(h, norm):
+    if norm == "l1":
+        return sum(abs(t) for t in h)
+    return max((abs(t) for t in h), key=lambda t: t.mid()) if norm == "linf" else sum(t * t for t in h).sqrt()
+
+
+def column(x):
+    return flint.arb_mat(len(x), 1, list(x))
+
+
+def matrix(a):
+    a = np.asarray(a)
+    return flint.arb_mat(*a.shape, list(balls(a).flat))
+
+
+def row(m):
+    return np.array(m.entries(), dtype=object)
+
+
+def semidefinite(x):
+    """The positive part of the symmetric part, from enclosed eigenvectors."""
+    s = (x + x.T) / 2
+    values, vectors = flint.acb_mat(flint.arb_mat(*s.shape, list(s.flat))).eig(right=True)
+    out = np.full(s.shape, arb(0), dtype=object)
+    for j, t in enumerate(values):
+        if t.real > 0:
+            v = [vectors[i, j] for i in range(len(s))]
+            k = max(range(len(v)), key=lambda i: float(abs(v[i]).mid()))
+            real = np.array([(a / v[k]).real for a in v], dtype=object)  # v is real up to a factor
+            out = out + t.real * np.outer(real, real) / (real * real).sum()
+    return out
+
+
+def projection(op, x):
+    """Projections and proximal maps, from their definitions; None for other operators."""
+    if isinstance(op, lo.BoxProjection):
+        low, high = np.maximum(op.low, -1e300), np.minimum(op.high, 1e300)
+        return np.array([min(max(t, arb(a)), arb(b)) for t, a, b in zip(x, low, high, strict=True)], dtype=object)
+    if isinstance(op, lo.HalfspaceProjection):
+        a = balls(op.a)
+        return x - a * positive((a * x).sum() - arb(op.beta)) / (a * a).sum()
+    if isinstance(op, lo.RadialRetraction):
+        h = x - balls(op.center)
+        r = size(h, op.norm)
+        return balls(op.center) + h * arb(op.radius) / r if r > op.radius else x
+    if isinstance(op, lo.L1BallProjection):
+        h = x - balls(op.center)
+        if size(h, "l1") <= op.radius:
+            return x
+        tau = threshold(each(abs, h), arb(op.radius))
+        return balls(op.center) + each(lambda t: positive(t - tau) - positive(-t - tau), h)
+    if isinstance(op, lo.SimplexProjection):
+        tau = threshold(x, arb(op.total))
+        return each(lambda t: positive(t - tau), x)
+    if isinstance(op, lo.SubspaceProjection):
+        m = matrix(op.M)
+        return row(m * (m.transpose() * m).solve(m.transpose() * column(x)))
+    if isinstance(op, lo.AffineProjection):
+        a = matrix(op.A)
+        return x - row(a.transpose() * (a * a.transpose()).solve(a * column(x) - column(balls(op.b))))
+    if isinstance(op, lo.ObliqueProjection):
+        v, u = matrix(op.V), matrix(op.U)
+        return row(v * (u.transpose() * v).solve(u.transpose() * column(x)))
+    if isinstance(op, lo.PSDProjection):
+        return semidefinite(x)
+    if isinstance(op, lo.SoftThreshold):
+        return np.array(
+            [positive(t - arb(s)) - positive(-t - arb(s)) for t, s in zip(x, op.t, strict=True)], dtype=object
+        )
+    if isinstance(op, lo.GroupShrinkage):
+        rows = x if x.ndim == 2 else x[None]
+        return np.stack([r * positive(1 - arb(op.t) / size(r, "l2")) for r in rows]).reshape(x.shape)
+    return None
+
+
 def value(op, x):
     """T(x) on an object array of balls.
 
@@ -166,6 +248,9 @@ def value(op, x):
         return y if op.positions is None else y + balls(op.positions[: len(x)])
     if isinstance(op, lo.Attention):
         return attention(op, x)
+    known = projection(op, x)
+    if known is not None:
+        return known
     raise NotImplementedError(type(op).__name__)
 
 

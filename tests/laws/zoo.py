@@ -285,6 +285,65 @@ def _attention(**options: Any) -> Maker:
     return make
 
 
+# ---- projections and proximal maps ---------------------------------------------------------------------------------
+
+
+def _projection(make: Callable[[np.random.Generator], Operator], twin: Any = None, scale: float = 1.0) -> Maker:
+    return lambda rng: _vector(make(rng), rng, twin, scale)
+
+
+def _around_point(rng: np.random.Generator, size: float, norm: str = "l2") -> Case:
+    """A radial retraction of a point at twice the radius."""
+    op = lo.RadialRetraction(weight(rng, 4), size, norm)
+    x = op.center + 2 * size * _unit(rng.standard_normal(4), norm)
+    own = [] if norm == "l2" else [lo.Ball(x, 0.3 * size, norm)]
+    return Case(op, x, [*own, *vector_regions(x, 0.3 * size)])
+
+
+def _unit(x: np.ndarray, norm: str) -> np.ndarray:
+    return x / float(np.linalg.norm(x, {"l1": 1, "l2": 2, "linf": np.inf}[norm]))
+
+
+def _semidefinite(rng: np.random.Generator) -> Case:
+    x = rng.standard_normal((3, 3))
+    return Case(lo.PSDProjection(3), x, token_regions(x))
+
+
+def _group_tokens(rng: np.random.Generator) -> Case:
+    return _tokens(lo.GroupShrinkage(3, 0.7, tokens=True), rng, lambda x: _shrunk_twin(x, 0.7))
+
+
+def _shrunk_twin(x: Any, t: float) -> Any:
+    return x * (1 - t / x.norm(dim=-1, keepdim=True)).clamp(min=0)
+
+
+PROJECTIONS: dict[str, Maker] = {
+    "box projection": _projection(
+        lambda rng: lo.BoxProjection(np.array([-0.4, -np.inf, 0.0]), np.array([0.6, 0.3, 0.0])),
+        lambda x: x.clamp(tensor([-0.4, -np.inf, 0.0]), tensor([0.6, 0.3, 0.0])),
+    ),
+    "box projection linf": _projection(lambda rng: lo.BoxProjection(-np.ones(3), np.ones(3), "linf")),
+    "orthant projection": _projection(lambda rng: lo.orthant_projection(4), lambda x: x.clamp(min=0)),
+    "halfspace projection": _projection(lambda rng: lo.HalfspaceProjection(weight(rng, 3), -1.5)),
+    "hyperplane projection": _projection(lambda rng: lo.HyperplaneProjection(weight(rng, 3), 0.7)),
+    "ball projection": lambda rng: _around_point(rng, 0.8),
+    "radial retraction l1": lambda rng: _around_point(rng, 0.8, "l1"),
+    "radial retraction linf": lambda rng: _around_point(rng, 0.8, "linf"),
+    "l1 ball projection": _projection(lambda rng: lo.L1BallProjection(weight(rng, 4), 1.0), scale=2.0),
+    "simplex projection": _projection(lambda rng: lo.SimplexProjection(4)),
+    "subspace projection": _projection(lambda rng: lo.SubspaceProjection(weight(rng, 4, 2))),
+    "affine projection": _projection(lambda rng: lo.AffineProjection(weight(rng, 2, 4), weight(rng, 2))),
+    "oblique projection": _projection(lambda rng: lo.ObliqueProjection(weight(rng, 4, 2), weight(rng, 4, 2))),
+    "psd projection": _semidefinite,
+    "soft threshold": _projection(
+        lambda rng: lo.SoftThreshold(np.array([0.4, 0.0, 0.2])),
+        lambda x: x.sign() * (x.abs() - tensor([0.4, 0.0, 0.2])).clamp(min=0),
+    ),
+    "group shrinkage": _projection(lambda rng: lo.GroupShrinkage(3, 0.7), lambda x: _shrunk_twin(x, 0.7)),
+    "group shrinkage tokens": _group_tokens,
+}
+
+
 # ---- combinations --------------------------------------------------------------------------------------------------
 
 
@@ -422,6 +481,7 @@ ZOO: dict[str, Maker] = {
     "attention causal": _attention(causal=True, bias=True),
     "attention grouped": _attention(heads=2, groups=1),
     "attention rotary": _attention(rotary=RotaryTable(100.0, 2)),
+    **PROJECTIONS,
     "identity": _identity,
     "composition": _composition,
     "composition fused": _fused,

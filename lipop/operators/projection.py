@@ -1,0 +1,310 @@
+"""Nearest-point maps of closed convex sets in l2: what they share; boxes and halfspaces.
+
+The nearest-point map P of a closed convex set C is characterised by ``<x - Px, z - Px> <= 0`` for all z in C. Adding
+this for two points gives ``|Px - Py|^2 <= <Px - Py, x - y>``: P is firmly non-expansive, that is (1/2)-averaged, its
+Lipschitz constant is at most 1, and its derivative, where there is one, is symmetric with ``0 <= DP <= I`` (Bauschke
+and Combettes, Convex Analysis and Monotone Operator Theory in Hilbert Spaces, 2nd ed. 2017, propositions 4.16 and
+24.13).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lipop.core.enclosure import Enclosed
+from lipop.core.linearization import LinearOperator
+from lipop.core.operator import Operator
+from lipop.core.region import Ball, Region, TokenBall, as_ball
+from lipop.core.rounding import UNIT, dot_up, gamma
+from lipop.core.space import Space, norm
+from lipop.errors import DomainError, NonFiniteError, ShapeError
+from lipop.operators.projection_coordinates import Coordinatewise
+
+SLACK = 1e-12  # `contains` forgives rounding of this relative size, as regions do
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPoints:
+    """``Fix T = {x : T x = x}``, known by the nearest-point map onto it.
+
+    Parameters
+    ----------
+    nearest : Operator
+        The nearest-point map (l2) onto the fixed points.
+
+    Examples
+    --------
+    >>> fix = BoxProjection(np.zeros(2), np.ones(2)).fixed_points
+    >>> fix.contains(np.array([0.5, 1.0])), fix.contains(np.array([0.5, 2.0]))
+    (True, False)
+    >>> low, high = fix.distance(np.array([0.5, 2.0]))
+    >>> low <= 1.0 <= high, high - low < 1e-14
+    (True, True)
+    """
+
+    nearest: Operator
+
+    def distance(self, x: np.ndarray) -> tuple[float, float]:
+        """Two floats between which the l2 distance from x to the set lies.
+
+        Raises
+        ------
+        DomainError
+            If the nearest-point map has no rigorous forward pass.
+        """
+        x = np.asarray(x, dtype=np.float64)
+        self.nearest.domain.check(x)
+        gap = (self.nearest.enclose(Enclosed.exact(x)) - x).reshape(-1)
+        return float(gap.norm_down()), float(gap.norm_up())
+
+    def contains(self, x: np.ndarray) -> bool:
+        """Whether x lies in the set (rounding of relative size 1e-12 is forgiven)."""
+        x = np.asarray(x, dtype=np.float64)
+        y = self.nearest(x)
+        return norm(x - y) <= SLACK * (norm(x) + norm(y))
+
+    def holds(self, x: np.ndarray) -> bool:
+        """Whether x certainly lies in the set, rounding considered (False: not known)."""
+        return isinstance(self.nearest, Projection) and self.nearest.holds(np.asarray(x, dtype=np.float64))
+
+
+class Projection(Operator):
+    """What all nearest-point maps share.
+
+    Attributes
+    ----------
+    averagedness : float
+        1/2: ``P = (I + N)/2`` with N non-expansive.
+    idempotent : bool
+        ``P P = P``.
+    bounded : bool
+        Whether the set is bounded.
+    fixed_points : FixedPoints
+        The set itself.
+    """
+
+    averagedness: ClassVar[float] = 0.5
+    idempotent: ClassVar[bool] = True
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the set is certainly bounded."""
+        return False
+
+    @property
+    def fixed_points(self) -> FixedPoints:
+        """The set onto which the map projects."""
+        return FixedPoints(self)
+
+    def holds(self, x: np.ndarray) -> bool:
+        """Whether x certainly lies in the set, rounding considered (False: not known)."""
+        return self.depth(x) > 0
+
+    def depth(self, x: np.ndarray) -> float:
+        """The radius of an l2 ball around x that certainly lies in the set, rounded down; 0 where none is known."""
+        return 0.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BoxProjection(Coordinatewise, Projection):
+    """Clip every coordinate to an interval: the nearest point of a box, also in l1, linf and 2inf.
+
+    Parameters
+    ----------
+    low, high : array
+        Of the shape of a point; infinite ends leave a side open. ``low == high`` everywhere is a constant map.
+    norm : str
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
+        If the shapes differ, an end is NaN, or an interval is empty.
+
+    Notes
+    -----
+    Coordinate by coordinate the map is non-decreasing with slopes 0 and 1, so in each of the four norms Lip is the
+    largest slope that a coordinate meets on the region, the expansion the smallest one, and ``2P - I`` has slopes -1
+    and 1: P is (1/2)-averaged.
+
+    Examples
+    --------
+    >>> P = BoxProjection(np.zeros(2), np.ones(2))
+    >>> P(np.array([0.5, -3.0])).tolist(), P.lip().value, P.lip(Ball(np.array([5.0, 5.0]), 1.0)).value
+    ([0.5, 0.0], 1.0, 0.0)
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    norm: str = "l2"
+
+    def __post_init__(self) -> None:
+        low, high = _end(self.low, "the low end"), _end(self.high, "the high end")
+        if low.shape != high.shape or low.ndim == 0 or low.size == 0:
+            raise ShapeError(f"a box needs two ends of one shape, found {low.shape} and {high.shape}")
+        bad = ~(low <= high) | (low == np.inf) | (high == -np.inf)
+        if bool(bad.any()):
+            at = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise DomainError(f"the interval [{low[at]}, {high[at]}] at index {at} is empty; a box needs low <= high")
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    @property
+    def domain(self) -> Space:
+        return Space(self.low.shape, self.norm)
+
+    @property
+    def bounded(self) -> bool:
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.clip(x, self.low.astype(x.dtype, copy=False), self.high.astype(x.dtype, copy=False))
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        return x.monotone(self, ulps=0)
+
+    def slopes(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        constant = self.low == self.high
+        inside = (low > self.low) & (high < self.high) & ~constant
+        outside = (high < self.low) | (low > self.high) | constant
+        return np.where(inside, 1.0, 0.0), np.where(outside, 0.0, 1.0)
+
+    def slope(self, x: np.ndarray) -> np.ndarray:
+        return ((x > self.low) & (x < self.high)).astype(np.float64)
+
+    def holds(self, x: np.ndarray) -> bool:
+        return bool(((x >= self.low) & (x <= self.high)).all())
+
+    def depth(self, x: np.ndarray) -> float:
+        return max(0.0, math.nextafter(float(np.minimum(x - self.low, self.high - x).min()), -math.inf))
+
+
+def orthant_projection(n: int | tuple[int, ...], norm: str = "l2") -> BoxProjection:
+    """The nearest point with no negative coordinate.
+
+    >>> orthant_projection(3)(np.array([1.0, -2.0, 0.0])).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    return BoxProjection(np.zeros(n), np.full(n, np.inf), norm)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HalfspaceProjection(Projection):
+    """The nearest point with ``a . x <= beta``: ``x - a max(0, a . x - beta) / |a|^2``.
+
+    Parameters
+    ----------
+    a : (n,) array
+        Not zero.
+    beta : float
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, DomainError
+
+    Notes
+    -----
+    The derivative is I inside and ``I - a a^T/|a|^2`` outside, of norm 1 unless n = 1. Outside the expansion is 0,
+    inside it is 1.
+
+    Examples
+    --------
+    >>> P = HalfspaceProjection(np.array([1.0, 1.0]), 1.0)
+    >>> P(np.array([2.0, 1.0])).tolist(), P.lip().value
+    ([1.0, 0.0], 1.0)
+    """
+
+    a: np.ndarray
+    beta: float
+
+    def __post_init__(self) -> None:
+        a = _end(self.a, "the normal vector")
+        beta = float(self.beta)
+        if a.ndim != 1 or a.size == 0:
+            raise ShapeError(f"a halfspace needs a vector as normal, found shape {a.shape}")
+        if not (np.isfinite(a).all() and math.isfinite(beta)):
+            raise NonFiniteError("a halfspace needs a finite normal vector and a finite offset")
+        if not 1e-140 < float(np.abs(a).max()) < 1e140:
+            raise DomainError("the normal vector of a halfspace must not be zero, nor leave the range of float64")
+        object.__setattr__(self, "a", a)
+        object.__setattr__(self, "beta", beta)
+
+    @property
+    def domain(self) -> Space:
+        return Space((len(self.a),))
+
+    @property
+    def codomain(self) -> Space:
+        return self.domain
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        a = self.a.astype(x.dtype, copy=False)
+        excess = np.maximum(x @ a - x.dtype.type(self.beta), 0)
+        return x - excess[..., None] / (a @ a) * a
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        a = Enclosed.exact(self.a)
+        step = self._excess(x).monotone(lambda t: np.maximum(t, 0.0), ulps=0) / (a * a).sum(0, keepdims=True)
+        return x - step * a
+
+    def _excess(self, x: Enclosed) -> Enclosed:
+        """``a . x - beta``."""
+        return (x.reshape(1, -1) @ Enclosed.exact(self.a).reshape(-1, 1) - self.beta).reshape(1)
+
+    def _side(self, on: Region) -> int:
+        """-1 if the region certainly lies inside, 1 if outside, 0 if it may do neither."""
+        ball = as_ball(on)
+        if ball is None:
+            return 0
+        t, reach = self._excess(Enclosed.exact(ball.center)), dot_up(self.a) * ball.radius * (1 + 4 * UNIT)
+        return -1 if t.high[0] < -reach else int(t.low[0] > reach)
+
+    def _jacobian(self, x: np.ndarray) -> LinearOperator:
+        if float(x @ self.a) <= self.beta:
+            return LinearOperator.identity(x.shape)
+        a, square = self.a, float(self.a @ self.a)
+
+        def product(v: np.ndarray) -> np.ndarray:
+            return v - a * (float(a @ v) / square)
+
+        return LinearOperator(
+            x.shape, x.shape, product, product, majorant=1 + gamma(4 * len(a)), product_error=gamma(4 * len(a) + 16)
+        )
+
+    def _deviation(self, ball: TokenBall | Ball) -> float:
+        side = self._side(ball)
+        return 0.0 if side < 0 else float(side == 0) + gamma(4 * len(self.a) + 8)
+
+    def _lip(self, on: Region) -> float:
+        return 0.0 if len(self.a) == 1 and self._side(on) > 0 else 1.0
+
+    def _dahlquist(self, on: Region) -> float:
+        return self._lip(on)
+
+    def _expansion(self, on: Region) -> float:
+        return 1.0 if self._side(on) < 0 else 0.0
+
+    def _smoothness(self, on: Region) -> float | None:
+        return 0.0 if self._side(on) else None
+
+    def holds(self, x: np.ndarray) -> bool:
+        return bool(self._excess(Enclosed.exact(x)).high[0] <= 0)
+
+    def depth(self, x: np.ndarray) -> float:
+        room = -float(self._excess(Enclosed.exact(x)).high[0])
+        return max(0.0, room / dot_up(self.a) * (1 - 4 * UNIT))
+
+
+def _end(x: Any, what: str) -> np.ndarray:
+    x = np.array(x, dtype=np.float64)
+    if bool(np.isnan(x).any()):
+        at = tuple(int(i) for i in np.argwhere(np.isnan(x))[0])
+        raise NonFiniteError(f"{what} holds NaN at index {at}")
+    x.flags.writeable = False
+    return x
+
+
+__all__ = ["BoxProjection", "FixedPoints", "HalfspaceProjection", "Projection", "orthant_projection"]
