@@ -231,3 +231,13 @@ def test_float32_probabilities_are_kept_as_such_and_count_as_exact():
     u = np.random.default_rng(0).standard_normal(x.shape)
     np.testing.assert_array_equal(J.jvp(u), K.jvp(u))
     np.testing.assert_array_equal(J.vjp(u), K.vjp(u))
+
+
+def test_large_work_arrays_are_not_kept(monkeypatch):
+    x, weights, options, rng = case("llama", 9)
+    J = cpu.attention_linearisation(x, *weights, **options)
+    first = J.gram(x)
+    assert len(J._spare) == 1
+    monkeypatch.setattr(fast, "SPARE", J._spare.pop().nbytes - 1)
+    np.testing.assert_array_equal(J.gram(x), first)
+    assert not J._spare

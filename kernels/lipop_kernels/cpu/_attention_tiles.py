@@ -147,6 +147,11 @@ class Work:
         self._again = np.empty(most if keep else 0, kind)
         self._extra = np.empty(groups * max(rows, tokens) * dk, kind)
 
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays."""
+        return sum(x.nbytes for x in vars(self).values())
+
     def tile(self, tile: Tile) -> np.ndarray:
         """Room for a tile's numbers."""
         return _room(self._tile, tile.shape)

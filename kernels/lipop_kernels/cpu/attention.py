@@ -24,6 +24,7 @@ from lipop_kernels._attention import (
 from lipop_kernels.cpu._attention_layout import by_token, phases, side_by_side, stacked
 from lipop_kernels.cpu._attention_tiles import Scores, Side, Tile, Work, backward, forward, tiles
 
+SPARE = 2**26  # bytes of work arrays that are kept between products
 SOON = 12  # products J^T J v that a Lanczos run takes at least: what pays within so many is prepared
 
 
@@ -45,7 +46,7 @@ class Attention:
     Notes
     -----
     Key and query rows are stored with the two entries of a rotary pair side by side, so that a rotation is one complex
-    product. Work arrays are kept between products; calls from several threads get their own.
+    product. Work arrays of up to 64 MB are kept between products; calls from several threads get their own.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Attention:
         v, out = checked_vector(v, "v", self.shape_in), checked_out(out, self.shape_in, self.dtype)
         work = self._work()
         np.matmul(self._heads_forward(v, work), self._W_O.T, out=out)
-        self._spare.append(work)
+        self._keep(work)
         return out
 
     def vjp(self, u: Any, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -87,7 +88,7 @@ class Attention:
         work = self._work()
         np.matmul(u.astype(self.dtype, copy=False), self._W_O, out=work.flat[1])
         np.matmul(self._heads_backward(work), self._fused, out=out)
-        self._spare.append(work)
+        self._keep(work)
         return out
 
     def gram(self, v: Any, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -105,7 +106,7 @@ class Attention:
         else:
             np.matmul(do @ self._W_O.T, self._W_O, out=work.flat[1])
         np.matmul(self._heads_backward(work), self._fused, out=out)
-        self._spare.append(work)
+        self._keep(work)
         return out
 
     def matvec(self, v: np.ndarray) -> np.ndarray:
@@ -176,6 +177,11 @@ class Attention:
             most = max(prod(t.shape) for t in self._tiles)
             kept = all(t.p is not None and t.p.dtype == self.dtype for t in self._tiles)
             return Work(self._side, most, len(self._fused), not kept)
+
+    def _keep(self, work: Work) -> None:
+        """For the next product, unless it is large: then making it anew costs nothing beside the product itself."""
+        if work.nbytes <= SPARE:
+            self._spare.append(work)
 
     def _start(self, x: np.ndarray, biases: dict[str, np.ndarray], memory: int) -> Attention:
         """Values, probabilities and outputs at x."""
