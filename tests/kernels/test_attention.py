@@ -234,7 +234,7 @@ def test_float32_probabilities_are_kept_as_such_and_count_as_exact():
 
 
 def test_large_work_arrays_are_not_kept(monkeypatch):
-    x, weights, options, rng = case("llama", 9)
+    x, weights, options, _ = case("llama", 9)
     J = cpu.attention_linearisation(x, *weights, **options)
     first = J.gram(x)
     assert len(J._spare) == 1
