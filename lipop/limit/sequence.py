@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,14 @@ def index_of(expr: Any, index: Any, what: str) -> Any:
     return index if index is not None else (symbols[0] if symbols else None)
 
 
+@cache
+def positive_index() -> Any:
+    """The symbol i of a positive integer, by which any index is replaced (so that ``|(-1)^i|`` is 1)."""
+    import sympy
+
+    return sympy.Symbol("i", positive=True, integer=True)
+
+
 def ball_function(expr: Any, index: Any) -> Term:
     """The expression as a function of balls (call it within ``workprec``); a value that is not real or not finite is a
     ball that is not finite.
@@ -92,8 +100,27 @@ def ball_function(expr: Any, index: Any) -> Term:
     """
     import flint
 
-    term = _compile(expr, index)
+    i = positive_index()
+    term = _compile(expr if index is None else expr.xreplace({index: i}), i)
     return lambda i: flint.arb(term(flint.arb(i)))
+
+
+def integer_power(x: Any, n: int) -> Any:
+    """``x^n`` of a ball that may contain zero or negative numbers, n any integer (``arb`` itself gives NaN there)."""
+    import flint
+
+    if x > 0:
+        return x**n
+    if n < 0:
+        return 1 / integer_power(x, -n)
+    if n % 2 == 0:
+        x = abs(x)
+    out, square = flint.arb(1), x
+    while n:
+        out = out * square if n % 2 else out
+        n //= 2
+        square = square * square if n else square
+    return out
 
 
 def _compile(expr: Any, index: Any) -> Term:
@@ -113,7 +140,14 @@ def _compile(expr: Any, index: Any) -> Term:
         return _piecewise(expr, index)
     if isinstance(expr, sympy.Pow):
         return _power(expr.base, expr.exp, index)
+    if isinstance(expr, sympy.binomial):
+        return _compile(expr.rewrite(sympy.factorial), index)
     parts = [_compile(a, index) for a in expr.args]
+    if isinstance(expr, sympy.Mod):
+        top, bottom = parts
+        return lambda x: top(x) - bottom(x) * (top(x) / bottom(x)).floor()
+    if isinstance(expr, sympy.harmonic) and len(parts) == 1:
+        return lambda x: (parts[0](x) + 1).digamma() + flint.arb.const_euler()
     if isinstance(expr, sympy.Add):
         return lambda x: reduce(lambda a, b: a + b, [p(x) for p in parts])
     if isinstance(expr, sympy.Mul):
@@ -139,7 +173,6 @@ def _compile(expr: Any, index: Any) -> Term:
 
 def _power(base: Any, exponent: Any, index: Any) -> Term:
     """b^e: integer and half-integer exponents exactly, e^x as exp, negative bases to integer values of e."""
-    import flint
     import sympy
 
     if base == sympy.E:
@@ -148,7 +181,7 @@ def _power(base: Any, exponent: Any, index: Any) -> Term:
     b = _compile(base, index)
     if exponent.is_Integer:
         n = int(exponent)
-        return lambda x: b(x) ** n
+        return lambda x: integer_power(b(x), n)
     e = _compile(exponent, index)
 
     def value(x: Any) -> Any:
@@ -156,25 +189,50 @@ def _power(base: Any, exponent: Any, index: Any) -> Term:
         if high.is_integer():
             n = high.unique_fmpz()
             if n is not None:
-                return low ** flint.arb(n) if abs(int(n)) > 2**20 and low > 0 else low**n
+                return integer_power(low, int(n))
         return low**high
 
     return value
 
 
 def _piecewise(expr: Any, index: Any) -> Term:
-    branches = [(_compile(value, index), condition) for value, condition in expr.args]
+    branches = [(_compile(value, index), _condition(condition, index)) for value, condition in expr.args]
 
     def value(x: Any) -> Any:
-        import sympy
-
-        at = sympy.Integer(int(x.unique_fmpz()))
-        for branch, condition in branches:
-            holds = condition if index is None else condition.subs(index, at)
-            if holds == True:  # noqa: E712  # SymPy's own truth values
+        for branch, holds in branches:
+            if holds(x):
                 return branch(x)
-            if holds != False:  # noqa: E712
-                raise DomainError(f"the condition {condition} cannot be decided at {index} = {at}")
-        raise DomainError(f"{expr} has no value at {index} = {at}")
+        raise DomainError(f"{expr} has no value at {index} = {x.str(10)}")
 
     return value
+
+
+def _condition(condition: Any, index: Any) -> Callable[[Any], bool]:
+    """A condition on the index as a function that is true or false with certainty."""
+    import sympy
+    from sympy.core.relational import Eq, Ge, Gt, Le, Lt, Ne
+
+    if condition == True or condition == False:  # noqa: E712  # SymPy truth values
+        truth = bool(condition)
+        return lambda x: truth
+    if isinstance(condition, sympy.And | sympy.Or):
+        parts = [_condition(c, index) for c in condition.args]
+        every = isinstance(condition, sympy.And)
+        return lambda x: all(p(x) for p in parts) if every else any(p(x) for p in parts)
+    if isinstance(condition, sympy.Not):
+        inner = _condition(condition.args[0], index)
+        return lambda x: not inner(x)
+    if not isinstance(condition, Eq | Ne | Lt | Le | Gt | Ge):
+        raise DomainError(f"the condition {condition} is not a comparison")
+    relation: Any = condition
+    gap = _compile(relation.lhs - relation.rhs, index)
+
+    def holds(x: Any) -> bool:
+        d = gap(x)
+        side = 1 if d > 0 else (-1 if d < 0 else (0 if d == 0 else None))
+        if side is None:
+            raise DomainError(f"the condition {condition} is not decided at {index} = {x.str(10)}")
+        wanted = {Eq: (0,), Ne: (-1, 1), Lt: (-1,), Le: (-1, 0), Gt: (1,), Ge: (0, 1)}
+        return side in wanted[type(condition)]
+
+    return holds
