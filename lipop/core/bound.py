@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from lipop.core.proof import Source
 
 UPPER, LOWER = "upper", "lower"
-QUANTITIES = ("lip", "dahlquist", "expansion", "smoothness", "op_norm", "deviation", "distance", "image", "token_norm")
+QUANTITIES = (
+    "lip",
+    "dahlquist",
+    "expansion",
+    "smoothness",
+    "op_norm",
+    "deviation",
+    "distance",
+    "image",
+    "token_norm",
+    "averagedness",
+)
 
 
 class Subject(Protocol):
@@ -40,7 +51,8 @@ class Claim:
     quantity : str
         ``lip``, ``dahlquist`` (one-sided Lipschitz constant), ``expansion`` (lower Lipschitz constant), ``smoothness``
         (Lip of the derivative), ``op_norm`` (of a matrix, or of the derivative at a point), ``deviation`` (``sup
-        |DT(x) - DT(x0)|``), ``distance``, or ``image`` (radius of a ball that contains ``T(region)``).
+        |DT(x) - DT(x0)|``), ``distance``, ``image`` (radius of a ball that contains ``T(region)``), ``token_norm``, or
+        ``averagedness`` (the least a with ``T = (1 - a) I + a N``, N non-expansive).
     side : str
         ``upper`` or ``lower``.
     operator : str

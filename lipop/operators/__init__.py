@@ -28,9 +28,10 @@ from lipop.operators.projection_cone import PSDProjection
 from lipop.operators.projection_linear import (
     AffineProjection,
     HyperplaneProjection,
-    ObliqueProjection,
+    IntersectionProjection,
     SubspaceProjection,
 )
+from lipop.operators.projection_oblique import ObliqueProjection
 from lipop.operators.projection_radial import BallProjection, RadialRetraction
 from lipop.operators.projection_simplex import L1BallProjection, SimplexProjection
 from lipop.operators.proximal import GroupShrinkage, SoftThreshold
@@ -52,6 +53,7 @@ __all__ = [
     "GroupShrinkage",
     "HalfspaceProjection",
     "HyperplaneProjection",
+    "IntersectionProjection",
     "L1BallProjection",
     "LayerNorm",
     "Linear",

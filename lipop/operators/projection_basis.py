@@ -8,6 +8,8 @@ the integers (floats are dyadic fractions) where the numbers alone do not show t
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,21 +77,66 @@ def orthonormal(m: np.ndarray, what: str = "the matrix") -> Basis:
         return _zero(len(m))
     kept = tuple(range(m.shape[1]))
     with workprec(BITS):
-        found = _orthonormal(m)
+        found = _orthonormal(balls(m))
         if found is None:
             kept = independent(m)
             if not kept:
                 return _zero(len(m))
-            found = _orthonormal(m[:, kept])
-        if found is None:
-            raise DomainError(
-                f"the columns of {what} are independent, but by less than {BITS} bits can tell: change the basis"
-            )
-        b, s, defect = found
-        columns = floats(b)
-        drift = frobenius(b - balls(columns))
-        # |V V^T - P| <= |V - B| (|V| + |B|) + |B B^T - P|, |B| and |V| at most 1 + 2^-50
-        error = float_up(drift * (2 + drift) * (1 + defect) + defect)
+            found = _orthonormal(balls(m[:, kept]))
+        return _rounded(found, kept, what)
+
+
+def common(bases: Sequence[Basis], matrices: Sequence[np.ndarray]) -> Basis:
+    """An orthonormal basis of the intersection of the ranges of stored matrices, its dimension decided exactly.
+
+    Examples
+    --------
+    >>> a, b = np.eye(3)[:, :2], np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> np.abs(common([orthonormal(a), orthonormal(b)], [a, b]).columns).round(3).tolist()
+    [[0.707], [0.707], [0.0]]
+    """
+    import flint
+
+    n = len(matrices[0])
+    kept = [integers(np.asarray(m)[:, list(b.pivots)]) for b, m in zip(bases, matrices, strict=True) if b.rank]
+    if len(kept) < len(bases):
+        return _zero(n)
+    shared = kept[0]
+    for other in kept[1:]:
+        k = shared.ncols()
+        both = flint.fmpz_mat(n, k + other.ncols(), [v for i in range(n) for m in (shared, other) for v in _row(m, i)])
+        null, size = both.nullspace()
+        if size == 0:
+            return _zero(n)
+        shared = _primitive(shared * flint.fmpz_mat(k, size, [null[i, j] for i in range(k) for j in range(size)]))
+    with workprec(BITS):
+        found = _orthonormal(flint.arb_mat(shared))
+        return _rounded(found, tuple(range(shared.ncols())), "the intersection")
+
+
+def _row(m: Any, i: int) -> list[Any]:
+    return [m[i, j] for j in range(m.ncols())]
+
+
+def _primitive(m: Any) -> Any:
+    """Every column divided by the common factor of its entries."""
+    import flint
+
+    rows, cols = m.nrows(), m.ncols()
+    factors = [math.gcd(*(int(m[i, j]) for i in range(rows))) for j in range(cols)]
+    return flint.fmpz_mat(rows, cols, [int(m[i, j]) // factors[j] for i in range(rows) for j in range(cols)])
+
+
+def _rounded(found: tuple[Any, Any, Any] | None, kept: tuple[int, ...], what: str) -> Basis:
+    if found is None:
+        raise DomainError(
+            f"the columns of {what} are independent, but by less than {BITS} bits can tell: change the basis"
+        )
+    b, s, defect = found
+    columns = floats(b)
+    drift = frobenius(b - balls(columns))
+    # |V V^T - P| <= |V - B| (|V| + |B|) + |B B^T - P|, |B| and |V| at most 1 + 2^-50
+    error = float_up(drift * (2 + drift) * (1 + defect) + defect)
     columns.flags.writeable = False
     return Basis(columns, b, s, kept, error, float_up(drift))
 
@@ -142,11 +189,9 @@ def frobenius(a: Any) -> Any:
     return flint.arb(sum((v * v for v in a.entries()), start=flint.arb(0)).upper()).sqrt()
 
 
-def _orthonormal(m: np.ndarray) -> tuple[Any, Any, Any] | None:
+def _orthonormal(exact: Any) -> tuple[Any, Any, Any] | None:
     """B, S and a ball that bounds ``|B^T B - I|``; None if the columns look dependent."""
-    exact = balls(m)
-    scale = np.ldexp(1.0, -np.frexp(np.maximum(np.abs(m).max(axis=0), 1e-300))[1])
-    s = balls(np.diag(scale))
+    s = _scales(exact)
     for _ in range(5):
         b = (exact * s).mid()
         x = floats(b)
@@ -164,6 +209,20 @@ def _orthonormal(m: np.ndarray) -> tuple[Any, Any, Any] | None:
         if found is not None:
             return found
     return None
+
+
+def _scales(m: Any) -> Any:
+    """A diagonal matrix of powers of two that brings every column's entries to at most 1."""
+    import flint
+
+    k = m.ncols()
+    tops = [max((man.bit_length() + exp for man, exp in _parts(m, j)), default=0) for j in range(k)]
+    return flint.arb_mat(k, k, [flint.arb(2) ** -int(tops[j]) if i == j else 0 for i in range(k) for j in range(k)])
+
+
+def _parts(m: Any, j: int) -> list[tuple[int, int]]:
+    pairs = [m[i, j].mid().man_exp() for i in range(m.nrows())]
+    return [(abs(int(man)), int(exp)) for man, exp in pairs if man != 0]
 
 
 def _polish(exact: Any, s: Any) -> tuple[Any, Any, Any] | None:
@@ -196,4 +255,4 @@ def _matrix(m: Any, what: str) -> np.ndarray:
     return m
 
 
-__all__ = ["BITS", "Basis", "balls", "floats", "frobenius", "independent", "integers", "orthonormal"]
+__all__ = ["BITS", "Basis", "balls", "common", "floats", "frobenius", "independent", "integers", "orthonormal"]

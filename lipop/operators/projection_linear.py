@@ -1,4 +1,4 @@
-"""Projections onto subspaces and affine subspaces: orthogonal onto a range or a solution set, and oblique ones.
+"""Orthogonal projections onto subspaces: the range of a matrix, an intersection of ranges, a solution set.
 
 Each is the exact projection of the stored matrices. Its float64 value comes from an orthonormal basis that ball
 arithmetic made (:mod:`lipop.operators.projection_basis`), so that it is idempotent to rounding whatever the condition
@@ -22,8 +22,8 @@ from lipop.core.rounding import dot_up, float_up, gamma, inflate, workprec
 from lipop.core.space import Space
 from lipop.errors import DomainError, ShapeError
 from lipop.operators.linear import _Linear, _tensor  # pyright: ignore[reportPrivateUsage]
-from lipop.operators.projection import FixedPoints, Projection
-from lipop.operators.projection_basis import BITS, Basis, balls, floats, frobenius, integers, orthonormal
+from lipop.operators.projection import Projection
+from lipop.operators.projection_basis import BITS, Basis, balls, common, floats, frobenius, integers, orthonormal
 
 
 class _Orthogonal(_Linear, Projection):
@@ -82,8 +82,29 @@ class _Orthogonal(_Linear, Projection):
         return 1.0 if self.dimension == len(self.basis.columns) else 0.0
 
 
+class _Range(_Orthogonal):
+    """``V V^T x``."""
+
+    keeps: ClassVar[bool] = True
+
+    @property
+    def bounded(self) -> bool:
+        return self.dimension == 0
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        v = self.basis.columns.astype(x.dtype, copy=False)
+        return (x @ v) @ v.T
+
+    def enclose(self, x: Enclosed) -> Enclosed:
+        y = through(x, self.basis.columns, self.basis.columns)
+        return Enclosed(y.mid, y.err + float(inflate(self.basis.error * dot_up(x.magnitude), 4)))
+
+    def holds(self, x: np.ndarray) -> bool:
+        return self.dimension == len(x) or not np.any(x)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class SubspaceProjection(_Orthogonal):
+class SubspaceProjection(_Range):
     """The orthogonal projection onto the range of a matrix.
 
     Parameters
@@ -107,30 +128,47 @@ class SubspaceProjection(_Orthogonal):
     """
 
     M: np.ndarray
-    keeps: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "M", _stored(self.M, "the matrix whose range is the subspace"))
+        object.__setattr__(self, "M", stored_array(self.M, "the matrix whose range is the subspace"))
         _ = self.basis
 
     @cached_property
     def basis(self) -> Basis:  # pyright: ignore[reportIncompatibleVariableOverride]
         return orthonormal(self.M, "the matrix whose range is the subspace")
 
-    @property
-    def bounded(self) -> bool:
-        return self.dimension == 0
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        v = self.basis.columns.astype(x.dtype, copy=False)
-        return (x @ v) @ v.T
+@dataclass(frozen=True, eq=False, repr=False)
+class IntersectionProjection(_Range):
+    """The orthogonal projection onto the intersection of subspaces, its dimension decided in exact arithmetic.
 
-    def enclose(self, x: Enclosed) -> Enclosed:
-        y = _factors(x, self.basis.columns, self.basis.columns)
-        return Enclosed(y.mid, y.err + float(inflate(self.basis.error * dot_up(x.magnitude), 4)))
+    Parameters
+    ----------
+    parts : tuple of SubspaceProjection
 
-    def holds(self, x: np.ndarray) -> bool:
-        return self.dimension == len(x) or not np.any(x)
+    Raises
+    ------
+    ShapeError
+
+    Examples
+    --------
+    >>> A, B = SubspaceProjection(np.eye(3)[:, :2]), SubspaceProjection(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    >>> P = IntersectionProjection((A, B))
+    >>> P.dimension, P(np.array([2.0, 0.0, 5.0])).round(12).tolist()
+    (1, [1.0, 1.0, 0.0])
+    """
+
+    parts: tuple[SubspaceProjection, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))
+        if not self.parts or len({p.domain for p in self.parts}) > 1:
+            raise ShapeError("an intersection needs subspaces of one space, at least one")
+        _ = self.basis
+
+    @cached_property
+    def basis(self) -> Basis:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return common([p.basis for p in self.parts], [p.M for p in self.parts])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,8 +203,8 @@ class AffineProjection(_Orthogonal):
     keeps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        a = _stored(self.A, "the matrix of the equations")
-        b = _stored(self.b, "the right side")
+        a = stored_array(self.A, "the matrix of the equations")
+        b = stored_array(self.b, "the right side")
         if a.ndim != 2 or b.shape != a.shape[:1]:
             raise ShapeError(f"A x = b needs an (m, n) matrix and m numbers, found shapes {a.shape} and {b.shape}")
         object.__setattr__(self, "A", a)
@@ -231,126 +269,16 @@ def HyperplaneProjection(a: Any, beta: float) -> AffineProjection:
     return AffineProjection(a[None, :], np.array([float(beta)]))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ObliqueProjection(_Linear):
-    """The projection onto the range of V along the orthogonal complement of the range of U: ``V (U^T V)^{-1} U^T``.
-
-    Parameters
-    ----------
-    V, U : (n, k) arrays
-        Each of full rank, and no vector of the range of V orthogonal to all of U.
-
-    Raises
-    ------
-    ShapeError, NonFiniteError
-    DomainError
-        If the two subspaces are not complementary.
-
-    Notes
-    -----
-    Its l2 norm is the inverse cosine of the largest angle between the ranges of V and U, at least 1, and 1 only if they
-    are equal: then the projection is orthogonal. It is idempotent, and not averaged otherwise.
-
-    Examples
-    --------
-    >>> P = ObliqueProjection(np.array([[1.0], [0.0]]), np.array([[1.0], [1.0]]))
-    >>> P(np.array([2.0, 3.0])).round(12).tolist(), round(P.lip().value, 6)
-    ([5.0, 0.0], 1.414214)
-    """
-
-    V: np.ndarray
-    U: np.ndarray
-    idempotent: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        v, u = _stored(self.V, "the matrix V"), _stored(self.U, "the matrix U")
-        if v.ndim != 2 or v.shape != u.shape or 0 in v.shape:
-            raise ShapeError(f"an oblique projection needs V and U of one shape (n, k), found {v.shape} and {u.shape}")
-        object.__setattr__(self, "V", v)
-        object.__setattr__(self, "U", u)
-        _ = self._sides
-
-    @cached_property
-    def _sides(self) -> tuple[np.ndarray, np.ndarray, float]:
-        basis, other = orthonormal(self.V, "the matrix V"), orthonormal(self.U, "the matrix U")
-        if basis.rank < self.V.shape[1] or other.rank < self.U.shape[1]:
-            raise DomainError("the columns of V, and those of U, must be independent")
-        return _dual(basis, other)
-
-    @property
-    def domain(self) -> Space:
-        return Space((len(self.V),))
-
-    @property
-    def codomain(self) -> Space:
-        return self.domain
-
-    @property
-    def fixed_points(self) -> FixedPoints:
-        """The range of V."""
-        return FixedPoints(SubspaceProjection(self.V))
-
-    @property
-    def error(self) -> float:
-        """Bound of the Frobenius distance between the product of the stored factors and the exact projection."""
-        return self._sides[2]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        left, right, _ = self._sides
-        return (x @ right.astype(x.dtype, copy=False)) @ left.T.astype(x.dtype, copy=False)
-
-    def enclose(self, x: Enclosed) -> Enclosed:
-        left, right, error = self._sides
-        y = _factors(x, right, left)
-        return Enclosed(y.mid, y.err + float(inflate(error * dot_up(x.magnitude), 4)))
-
-    def _matrix(self) -> Matrix:
-        left, right, error = self._sides
-        p = Enclosed.exact(left) @ right.T
-        return Matrix(p.mid, float(inflate(dot_up(p.radius) + error, 4)))
-
-    def _jacobian(self, x: np.ndarray) -> LinearOperator:
-        left, right, _ = self._sides
-        top = float(inflate(dot_up(left) * dot_up(right), 4))
-        return LinearOperator(
-            x.shape,
-            x.shape,
-            lambda h: left @ (right.T @ h),
-            lambda w: right @ (left.T @ w),
-            majorant=top,
-            product_error=gamma(2 * sum(left.shape) + 8) * top,
-        )
-
-    def _deviation(self, ball: TokenBall | Ball) -> float:
-        return self.error
-
-
-def _dual(basis: Basis, other: Basis) -> tuple[np.ndarray, np.ndarray, float]:
-    """L and R in float64 with ``P = L R^T`` but for a stated Frobenius error: L the basis, ``R = U (L^T U)^{-1}``."""
-    with workprec(BITS):
-        cross = basis.exact.transpose() * other.exact
-        try:
-            right = other.exact * cross.inv()
-        except ZeroDivisionError as e:
-            raise DomainError(
-                "the range of V and the complement of the range of U are not complementary: U^T V is not invertible"
-            ) from e
-        stored = floats(right)
-        columns = basis.columns
-        gap = frobenius(right - balls(stored))
-        error = float_up(gap * frobenius(basis.exact) + basis.drift * (frobenius(right) + gap))
-    return columns, stored, error
-
-
-def _factors(x: Enclosed, right: np.ndarray, left: np.ndarray) -> Enclosed:
+def through(x: Enclosed, right: np.ndarray, left: np.ndarray) -> Enclosed:
     """``left (right^T x)``."""
     if right.shape[1] == 0:
         return Enclosed.exact(np.zeros(len(left)))
     return ((x.reshape(1, -1) @ right) @ left.T).reshape(-1)
 
 
-def _stored(x: Any, what: str) -> np.ndarray:
+def stored_array(x: Any, what: str) -> np.ndarray:
+    """A read-only copy in float64, refused if an entry is not finite."""
     return _tensor(np.array(x, dtype=np.float64), what)
 
 
-__all__ = ["AffineProjection", "HyperplaneProjection", "ObliqueProjection", "SubspaceProjection"]
+__all__ = ["AffineProjection", "HyperplaneProjection", "IntersectionProjection", "SubspaceProjection"]
