@@ -46,7 +46,7 @@ class Rule:
     strength : str
         What a leaf's certificate is worth: ``proved``, ``probable`` (its params hold ``seed`` and ``delta``),
         ``witnessed`` (the evaluation's own rounding is not covered), ``estimated`` or ``declared`` (it rests on what
-        the user states; its params hold ``assumes``, the name of that hypothesis).
+        the user states; its params hold ``assumes``, a list of the names of these hypotheses).
     procedure : callable or None
         ``procedure(subject, claim, params)`` redoes a certificate that lives above the operators (a strategy's); None:
         the subject redoes it.
@@ -140,7 +140,7 @@ def leaf_evidence(name: str, params: Mapping[str, Any]) -> Evidence:
     if strength == "probable":
         return Evidence(trials=frozenset({(int(params["seed"]), float(params["delta"]))}))
     if strength == "declared":
-        return Evidence(assumes=frozenset({str(params["assumes"])}))
+        return Evidence(assumes=frozenset(str(name) for name in params["assumes"]))
     return Evidence(proven=strength != "estimated", rounded=strength != "witnessed")
 
 

@@ -10,17 +10,71 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lipop.limit.architecture import Architecture
+    from lipop.limit.diagnosis import diagnose
     from lipop.limit.laws import Growth, Law, Uniform
+    from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate
     from lipop.limit.series import Series
+    from lipop.limit.structure import AffineRule, Cycle, ResidualRule
+    from lipop.limit.theorems import (
+        theorem_1,
+        theorem_2,
+        theorem_3,
+        theorem_4,
+        theorem_5,
+        theorem_6,
+        theorem_7,
+        theorem_8,
+        theorem_9,
+        theorem_9_flow,
+        theorem_10,
+    )
+    from lipop.limit.verdicts import Verdict, verdict
 
+_THEOREMS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "9_flow", "10")
 _HOMES = {
+    "AffineRule": "structure",
     "Architecture": "architecture",
+    "Conclusion": "hypothesis",
+    "Cycle": "structure",
     "Growth": "laws",
+    "Hypothesis": "hypothesis",
     "Law": "laws",
+    "Rate": "hypothesis",
+    "ResidualRule": "structure",
     "Series": "series",
     "Uniform": "laws",
+    "Verdict": "verdicts",
+    "diagnose": "diagnosis",
+    "verdict": "verdicts",
+    **{f"theorem_{n}": "theorems" for n in _THEOREMS},
 }
-__all__ = ["Architecture", "Growth", "Law", "Series", "Uniform"]
+__all__ = [
+    "AffineRule",
+    "Architecture",
+    "Conclusion",
+    "Cycle",
+    "Growth",
+    "Hypothesis",
+    "Law",
+    "Rate",
+    "ResidualRule",
+    "Series",
+    "Uniform",
+    "Verdict",
+    "diagnose",
+    "theorem_1",
+    "theorem_2",
+    "theorem_3",
+    "theorem_4",
+    "theorem_5",
+    "theorem_6",
+    "theorem_7",
+    "theorem_8",
+    "theorem_9",
+    "theorem_9_flow",
+    "theorem_10",
+    "verdict",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -68,6 +68,20 @@ def exactly_nonexpansive(op: Operator) -> bool | None:
     return _semidefinite([[flint.fmpq(v) for v in row] for row in gram])
 
 
+def exactly_dissipative(op: Operator) -> bool | None:
+    """Whether ``<A x, x> <= 0`` for the matrix of an affine map, in exact arithmetic (None: not decided here).
+
+    >>> from lipop.operators.linear import Linear
+    >>> exactly_dissipative(Linear(np.array([[0.0, 1.0], [-1.0, 0.0]])))
+    True
+    """
+    m = homogeneous(op)
+    if m is None:
+        return None
+    n = m.nrows() - 1
+    return _semidefinite([[-(m[i, j] + m[j, i]) for j in range(n)] for i in range(n)])
+
+
 def _semidefinite(g: list[list[Any]]) -> bool:
     """Whether a symmetric rational matrix is positive semidefinite (elimination without pivoting)."""
     n = len(g)
@@ -337,6 +351,7 @@ def averagedness(op: Operator) -> float | None:
 __all__ = [
     "averagedness",
     "contraction",
+    "exactly_dissipative",
     "exactly_nonexpansive",
     "finite_lip",
     "fixed_points_exist",

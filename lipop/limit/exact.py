@@ -81,6 +81,14 @@ def homogeneous(op: Operator) -> Any | None:
     return flint.fmpq_mat(n + 1, n + 1, [*entries, *[0] * n, 1])
 
 
+def homogeneous_of(rows: list[list[Any]]) -> Any:
+    """A rational matrix from rows of SymPy rationals."""
+    import flint
+
+    values = [flint.fmpq(int(v.p), int(v.q)) for row in rows for v in row]
+    return flint.fmpq_mat(len(rows), len(rows[0]), values)
+
+
 def _affine(op: Operator) -> tuple[Any, Any] | None:
     """The matrix and the offset (a column) of an affine map, as rationals."""
     if not isinstance(op.domain.shape[0], int) or op.domain.width > LARGEST:
@@ -225,8 +233,8 @@ class Powers:
     ----------
     converges : bool
     reason : str
-    growing : bool
-        Whether some orbit is unbounded.
+    bounded : bool
+        Whether the powers are proved to be bounded.
     basis : (d, k) rational matrix
         The subspace.
     limit : (k, k) rational matrix or None
@@ -235,7 +243,7 @@ class Powers:
 
     converges: bool
     reason: str
-    growing: bool
+    bounded: bool
     basis: Any
     limit: Any | None
 
@@ -279,21 +287,19 @@ def powers(m: Any, start: Any | None = None) -> Powers:
     basis = invariant_hull(m, _identity(m.nrows()) if start is None else start)
     k = basis.ncols()
     if k == 0:
-        return Powers(True, "the start is zero", False, basis, flint.fmpq_mat(0, 0))
+        return Powers(True, "the start is zero", True, basis, flint.fmpq_mat(0, 0))
     a = restricted(m, basis)
     rest, order = a.minpoly(), 0
     one = flint.fmpq_poly([-1, 1])
     while rest(1) == 0:
         rest, order = rest // one, order + 1
     if order > 1:
-        reason = "its eigenvalue 1 is defective: some orbit grows like n"
-        return Powers(False, reason, True, basis, None)
+        return Powers(False, "its eigenvalue 1 is defective: some orbit grows without bound", False, basis, None)
     if not schur_stable(rest):
-        worst, growing = _outside(rest)
-        return Powers(False, worst, growing, basis, None)
+        return Powers(False, _outside(rest), _on_circle_at_most(rest), basis, None)
     limit = flint.fmpq_mat(k, k) if order == 0 else _evaluate(rest, a) * (1 / rest(1))
     return Powers(
-        True, "1 is at most a simple root of its minimal polynomial, the others lie inside", False, basis, limit
+        True, "1 is at most a simple root of its minimal polynomial, the others lie inside", True, basis, limit
     )
 
 
@@ -304,15 +310,34 @@ def _evaluate(p: Any, a: Any) -> Any:
     return out
 
 
-def _outside(p: Any) -> tuple[str, bool]:
-    """Which root is not in the open disc, in words, and whether an orbit grows: a root of modulus above 1, or a
-    multiple one of modulus 1."""
-    roots = [(flint_abs, r, k) for r, k in p.complex_roots() if not (flint_abs := abs(r)) < 1]
-    modulus, root, times = max(roots, key=lambda t: float(t[0].mid()))
-    growing = bool(modulus > 1)
-    if growing:
-        return f"it has the eigenvalue {_shown(root)}, outside of the unit disc", True
-    return f"it has the eigenvalue {_shown(root)}, not inside the unit disc and not 1", times > 1
+def _outside(p: Any) -> str:
+    """Which root is not in the open disc, in words."""
+    found = [(abs(r), r) for r, _ in p.complex_roots()]
+    modulus, root = max((t for t in found if not t[0] < 1), key=lambda t: float(t[0].mid()))
+    where = "outside of the unit disc" if modulus > 1 else "not inside the unit disc and not 1"
+    return f"it has the eigenvalue {_shown(root)}, {where}"
+
+
+def _on_circle_at_most(p: Any) -> bool:
+    """Whether all roots are proved to lie in the closed unit disc, those on the circle being simple.
+
+    A root on the circle is its own reflection ``1 / conj(r)``, so it is a root of ``g = gcd(p, p*)``, whose roots are
+    closed under reflection: if the reflection of a root's ball meets no other root's ball, the root is on the circle.
+    """
+    import flint
+
+    mirror = flint.fmpq_poly(list(reversed(p.coeffs())))
+    g = p.gcd(mirror)
+    if not schur_stable(p // g) or g.gcd(g.derivative()).degree() > 0:
+        return False
+    balls = [r for r, _ in g.complex_roots()]
+    for k, r in enumerate(balls):
+        image = 1 / r.conjugate()
+        if not image.is_finite() or any(image.overlaps(s) for j, s in enumerate(balls) if j != k):
+            return False
+        if not image.overlaps(r):
+            return False
+    return True
 
 
 def _shown(root: Any) -> str:
@@ -325,6 +350,7 @@ __all__ = [
     "Powers",
     "column_basis",
     "homogeneous",
+    "homogeneous_of",
     "invariant_hull",
     "joined",
     "powers",

@@ -127,12 +127,15 @@ class Rate:
         Gives the SymPy expression in the depth n.
     uniform : bool
         Whether no radius is needed.
+    lower : bool
+        Whether it bounds from below (and rounds down).
     """
 
     bounds: str
     at: Callable[[int, float | None], Bound]
     symbolic: Callable[[], Any]
     uniform: bool = True
+    lower: bool = False
 
     def bound(self, n: int, radius: float | None = None) -> Bound:
         """The bound at depth n, with its proof.
@@ -158,7 +161,7 @@ class Rate:
         return self.at(int(n), None if radius is None else float(radius))
 
     def __call__(self, n: int, radius: float | None = None) -> float:
-        """The bound at depth n as a float, rounded up."""
+        """The bound at depth n as a float, rounded outward."""
         return self.bound(n, radius).value
 
     @property
@@ -170,7 +173,12 @@ class Rate:
         """``what <= formula`` in LaTeX."""
         import sympy
 
-        return f"{self.bounds} \\le {sympy.latex(self.expr)}"
+        return f"{self.bounds} {self.relation} {sympy.latex(self.expr)}"
+
+    @property
+    def relation(self) -> str:
+        """The sign between what is bounded and the bound, in LaTeX."""
+        return "\\ge" if self.lower else "\\le"
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +258,7 @@ class Conclusion:
 
     def latex(self) -> str:
         """The rates as an ``align*`` environment."""
-        rows = [rate.latex().replace("\\le", "&\\le", 1) for rate in self.rates.values()]
+        rows = [rate.latex().replace(rate.relation, "&" + rate.relation, 1) for rate in self.rates.values()]
         return "\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}"
 
     def __str__(self) -> str:

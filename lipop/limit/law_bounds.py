@@ -33,7 +33,7 @@ def _pair(name: str, quantity: str, side: str, reference: str, params: Mapping[s
         quantity=quantity,
         side=side,
         strength="declared",
-        params={**params, "assumes": str},
+        params={**params, "assumes": list},
     )
     return derived, stated
 
@@ -67,6 +67,16 @@ BELOW = _pair(
     "the product of max(1 - law, 0) over k > n: first factors, then 1 - tail (Weierstrass)",
     DEPTH,
 )
+PARTIAL = _pair(
+    "law.partial", "lip", UPPER, "the product of 1 + law over m < k <= n, in ball arithmetic", {**DEPTH, "first": int}
+)
+REMAIN = _pair(
+    "law.remain",
+    "expansion",
+    LOWER,
+    "the product of max(1 - law, 0) over m < k <= n, in ball arithmetic",
+    {**DEPTH, "first": int},
+)
 FACTORS = _pair(
     "law.factors",
     "lip",
@@ -94,8 +104,8 @@ class LawBounds:
     law : Law
     name : str
         What the law is about, as ``deviation``.
-    declared : bool
-        Whether the user states it.
+    assumes : tuple of str
+        The names of the hypotheses that the user declares: the law itself, an invariant domain. None: it is proved.
     region : Region
         The domain D.
     norm : str
@@ -103,7 +113,7 @@ class LawBounds:
 
     law: Law
     name: str
-    declared: bool
+    assumes: tuple[str, ...] = ()
     region: Region = field(default_factory=Everywhere)
     norm: str = "l2"
 
@@ -112,16 +122,11 @@ class LawBounds:
         """sha256 of the law and of what it is about."""
         return digest("lipop", "law", self.name, self.law.digest)
 
-    @property
-    def assumption(self) -> str:
-        """Its name among the assumptions of a conditional bound."""
-        return assumption(self.law, self.name)
-
     def _leaf(self, rules: tuple[str, str], quantity: str, side: str, raw: float, **params: Any) -> Bound:
         claim = Claim(quantity, side, self.digest, self.region, self.norm, self.norm)
-        if self.declared:
-            params["assumes"] = self.assumption
-        return leaf(rules[self.declared], claim, raw, self, **params)
+        if self.assumes:
+            params["assumes"] = list(self.assumes)
+        return leaf(rules[bool(self.assumes)], claim, raw, self, **params)
 
     def value(self, n: int) -> Bound:
         """The law at n, from above."""
@@ -143,6 +148,14 @@ class LawBounds:
         """The product of ``1 + law(k)`` over k > n, from above."""
         return self._leaf(ABOVE, "lip", UPPER, self._above(n), n=n)
 
+    def partial(self, n: int, first: int) -> Bound:
+        """The product of ``1 + law(k)`` over ``first <= k <= n``, from above."""
+        return self._leaf(PARTIAL, "lip", UPPER, self._partial(n, first), n=n, first=first)
+
+    def remain(self, n: int, first: int) -> Bound:
+        """The product of ``max(1 - law(k), 0)`` over ``first <= k <= n``, from below."""
+        return self._leaf(REMAIN, "expansion", LOWER, self._remain(n, first), n=n, first=first)
+
     def below(self, n: int) -> Bound:
         """The product of ``max(1 - law(k), 0)`` over k > n, from below."""
         return self._leaf(BELOW, "expansion", LOWER, self._below(n), n=n)
@@ -159,12 +172,14 @@ class LawBounds:
             TAIL[0]: lambda: self.law.tail(n),
             DISCOUNTED[0]: lambda: self._discounted(n, float(params["q"]), int(params["first"])),
             SUM[0]: lambda: self._total(n, int(params["first"])),
+            PARTIAL[0]: lambda: self._partial(n, int(params["first"])),
+            REMAIN[0]: lambda: self._remain(n, int(params["first"])),
             ABOVE[0]: lambda: self._above(n),
             BELOW[0]: lambda: self._below(n),
             FACTORS[0]: lambda: self._factors(n, float(params["lip"])),
         }
         known = redo.get(rule.replace(".declared@", "@"))
-        if known is None or rule.endswith(".declared@1") != self.declared:
+        if known is None or rule.endswith(".declared@1") != bool(self.assumes):
             raise ProofError(f"the law {self.name!r} cannot redo rule {rule}")
         return known()
 
@@ -184,6 +199,27 @@ class LawBounds:
 
         with workprec():
             return float_down(sum((self.law.exact(k) for k in range(first, n + 1)), flint.arb(0)))
+
+    def _partial(self, n: int, first: int) -> float:
+        import flint
+
+        with workprec():
+            out = flint.arb(1)
+            for k in range(first, n + 1):
+                out *= 1 + self.law.exact(k)
+            return float_up(out)
+
+    def _remain(self, n: int, first: int) -> float:
+        import flint
+
+        with workprec():
+            out = flint.arb(1)
+            for k in range(first, n + 1):
+                factor = 1 - self.law.exact(k)
+                if not factor > 0:
+                    return 0.0
+                out *= factor
+            return max(0.0, float_down(out))
 
     def _above(self, n: int) -> float:
         import flint

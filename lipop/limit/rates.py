@@ -53,7 +53,7 @@ def _premises(quantity: str, *wanted: str, side: str = UPPER) -> Accepts:
             found = p.rule.replace(".declared@", "@").partition("@")[0]
             if p.claim.quantity != kind or (name and found != name):
                 return f"a premise on {want} is needed, found {p.claim.quantity} by {p.rule}"
-            if name and "n" in p.params and p.params["n"] != params["n"]:
+            if name.startswith("law.") and p.params["n"] != params["n"]:
                 return f"the premise {want} is about depth {p.params['n']}, not {params['n']}"
             if not covers(p.claim, claim.region):
                 return f"the premise {want} holds on a region that does not contain the claim's"
@@ -255,6 +255,16 @@ def reach(product: Any, offsets: Any, n: int, radius: Any) -> Any:
 
 
 @rule(
+    "limit.residual.error@1",
+    reference="theorem 8, with |S_n x - x0| bounded by P_m (|x - x0| + sum over i > m of beta_i)",
+    accepts=_premises("distance", "lip:law.product", "distance:law.tail", "distance:limit.residual.reach"),
+)
+def residual_error(product: Any, offsets: Any, reached: Any, n: int) -> Any:
+    """(P_n - 1) r + P_n b, r a bound of |S_n x - x0| for every n."""
+    return (product - 1) * reached + product * offsets
+
+
+@rule(
     "limit.residual.lip@1",
     reference="theorem 8: Lip(S_inf,m) <= product over i > m of (1 + delta_i)",
     accepts=_premises("lip", "lip:law.product"),
@@ -272,6 +282,39 @@ def residual_lip(product: Any, n: int) -> Any:
 def residual_expansion(product: Any, n: int) -> Any:
     """The product of (1 - delta_i)_+."""
     return 1 * product
+
+
+# ---- theorem 10 ----------------------------------------------------------------------------------------------------
+
+
+@rule(
+    "limit.prenorm.growth@1",
+    reference="theorem 10: |S_n x - S_n y| <= product over i <= n of (1 + c_i / r_{i-1}) |x - y|",
+    accepts=_premises("lip", "lip:law.partial"),
+)
+def prenorm_growth(product: Any, n: int) -> Any:
+    """The product of 1 + c_i / r_{i-1}."""
+    return 1 * product
+
+
+@rule(
+    "limit.prenorm.shrink@1",
+    reference="theorem 10: |S_n x - S_n y| >= product over i <= n of (1 - c_i / r_{i-1})_+ |x - y|",
+    accepts=_premises("expansion", "expansion:law.remain", side=LOWER),
+)
+def prenorm_shrink(product: Any, n: int) -> Any:
+    """The product of (1 - c_i / r_{i-1})_+."""
+    return 1 * product
+
+
+@rule(
+    "limit.prenorm.readout@1",
+    reference="theorem 10: the normalised output has constant (max|g| sqrt d / r_n) times the product",
+    accepts=_premises("lip", "lip:law.partial"),
+)
+def prenorm_readout(product: Any, n: int, gain: Any, norm: Any) -> Any:
+    """gain / r_n times the product; gain stands for max|g| sqrt d, norm for r_n from below."""
+    return gain / norm * product
 
 
 __all__ = ["conclude", "family"]
