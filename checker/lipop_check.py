@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from lipop_check_limit import limit_section, measures
+from lipop_check_limit import constants, limit_section, measures
 from lipop_check_model import Map, Matrix, Model
 from lipop_check_rules import (
     LEAVES,
@@ -33,6 +33,7 @@ from lipop_check_rules import (
     Node,
     Refused,
     Region,
+    alike,
     array_digest,
     covers,
     digest,
@@ -251,20 +252,22 @@ class Check:
         ids = np.array(d["input"]["ids"], dtype="<i8")
         own = {"tokens": len(ids), "sha256": hashlib.sha256(ids.tobytes()).hexdigest(), "ids": ids.tolist()}
         same("input", {k: v for k, v in d["input"].items() if k != "text_sha256"}, own)
-        x, layers = m.embed(ids), d["limit"]["diagnosis"]
+        x, last, layers, taken = m.embed(ids), None, d["limit"]["diagnosis"], []
         for i in range(start):
-            x = m.block(i)[2](x).real
-        for k, (b, layer) in enumerate(zip(blocks, layers, strict=True)):
-            f, before = m.block(start + k)[2], m.block(start + k - 1)[2] if start + k else None
+            last, x = x, m.block(i)[2](x).real
+        z = x
+        for i in range(start, m.layers):
+            z = m.block(i)[2](z).real
+        same("limit.diagnosis: its length", len(layers), len(blocks))
+        for k, b in enumerate(blocks):
+            f, F = m.block(start + k)[2:]
+            before = m.block(start + k - 1)[2] if start + k else None
             y = self.block(f"blocks[{k}]", start + k, b, x)
-            found = measures(f, before, x, y)
-            for name, value in found.items():
-                agree = same if value is None or layer[name] is None else near
-                agree(f"limit.diagnosis[{k}].{name}", layer[name], value)
-            own = {name: layer[name] for name in found}
-            same(f"limit.diagnosis[{k}]", layer, {"layer": start + k, **own, "jacobian": b["jacobian"]})
-            x = y
-        same("limit", d["limit"], limit_section(m.layers, layers))
+            taken.append({"layer": start + k, **measures(x, y, f, F, before, last, z), "jacobian": b["jacobian"]})
+            last, x = x, y
+        own = constants(blocks, layers)
+        alike("limit.diagnosis", layers, [{**a, **b} for a, b in zip(taken, own, strict=True)])
+        alike("limit", d["limit"], limit_section(m.layers, blocks, layers))
         for kind, there, needed in (("node", d["proofs"], self.nodes), ("array", self.arrays, self.used)):
             extra = min(set(there) - set(needed), default="")
             need(not extra, f"{kind} {extra[:12]}", "no displayed number rests on it")

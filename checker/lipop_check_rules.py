@@ -104,6 +104,21 @@ def near(where: str, stated: Any, found: Any) -> None:
     need(error <= SAME * np.linalg.norm(found), where, "not what the model gives")
 
 
+def alike(where: str, stated: Any, found: Any) -> None:
+    """Refuse unless two JSON values agree: decimal numbers nearly, everything else, and what has a proof, exactly."""
+    if isinstance(found, dict) and isinstance(stated, dict) and "proof" not in found:
+        same(where, sorted(stated), sorted(found))
+        for key in found:
+            alike(f"{where}.{key}", stated[key], found[key])
+    elif isinstance(found, list) and isinstance(stated, list) and len(stated) == len(found):
+        for i, (a, b) in enumerate(zip(stated, found, strict=True)):
+            alike(f"{where}[{i}]", a, b)
+    elif type(stated) is float and type(found) is float:
+        need(abs(stated - found) <= SAME * (1 + abs(found)), where, f"stated {stated!r}, found {found!r}")
+    else:
+        same(where, stated, found)
+
+
 def covers(a: Any, b: Any) -> bool:
     """Whether region a certainly contains b."""
     alike = (a.kind, a.center) == (b.kind, b.center) and a.tokens in (None, b.tokens)

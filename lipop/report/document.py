@@ -16,6 +16,7 @@ import numpy as np
 
 import lipop
 from lipop.errors import DomainError, LipopError, NonFiniteError
+from lipop.limit.diagnosis_measures import related_measures
 from lipop.report import files, html, limit
 from lipop.report.kept import Kept
 from lipop.report.part import Part
@@ -99,11 +100,11 @@ class Report:
         if text is not None:
             self.head["input"]["text_sha256"] = hashlib.sha256(text.encode()).hexdigest()
 
-    def add(self, index: int, part: Part, successive: float | None) -> dict[str, Any]:
-        """Add block ``index``, which deviates so much from the one before it at its input; returns its entry."""
+    def add(self, index: int, part: Part, related: limit.Measures) -> dict[str, Any]:
+        """Add block ``index``, with its measures beside its neighbours; returns its entry."""
         entry = {"index": index, "name": self.model.block_names[index], **part.entry}
         self.entries.append(entry)
-        self.measures.append({**part.measures, "successive": successive})
+        self.measures.append({**part.measures, **related})
         self.proofs.update(part.proofs)
         self.arrays.update(part.arrays)
         return entry
@@ -191,6 +192,8 @@ def analyze(
         files.sweep(report)
     points = kept.activations(lambda: _points(model, ids))
 
+    final = cache(lambda: np.asarray(model.blocks[len(model.blocks) - 1](points[-1]), dtype=np.float64))
+
     def write() -> dict[str, Any]:
         return document.data() if report is None else document.write(report)
 
@@ -198,13 +201,9 @@ def analyze(
     for i in range(start, stop):
         build = cache(lambda i=i: model.blocks[i])
         part = kept.find(i, points[i], build)
-        deviation = lambda i=i, build=build: (  # noqa: E731
-            kept.successive(i, points[i], lambda: limit.successive(model.blocks[i - 1], build(), points[i]))
-            if i
-            else None
-        )
+        related = lambda i=i, build=build: kept.related(i, lambda: _related(model, points, i, build(), final()))  # noqa: E731
         if part is not None:
-            entry, data = document.add(i, part, deviation()), None
+            entry, data = document.add(i, part, related()), None
             if found is not None:
                 found(i, entry)
             continue
@@ -220,7 +219,7 @@ def analyze(
                 raise type(e)(f"{where}: {e}") from e
             raise NonFiniteError(f"{where}: its weights or inputs are too large or too small for float64 ({e})") from e
         kept.keep(points[i], part)
-        entry, data = document.add(i, part, deviation()), write()
+        entry, data = document.add(i, part, related()), write()
         if after is not None:
             after(i, entry)
     return data or write()
@@ -231,6 +230,11 @@ def _points(model: Model, ids: np.ndarray) -> Sequence[np.ndarray]:
     points = model.activations(model.embed(tokens=ids))
     model.blocks[len(model.blocks) - 1]
     return points
+
+
+def _related(model: Model, points: Sequence[np.ndarray], i: int, block: Any, z: np.ndarray) -> dict[str, float | None]:
+    before, last = (model.blocks[i - 1], points[i - 1]) if i else (None, None)
+    return related_measures(block, points[i], z, before=before, last=last)
 
 
 def _analysis(given: Analyze | None) -> Any:  # a block is whatever the protocol describes

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from lipop.report import files
+from lipop.report.limit_page import limit_section
 from lipop.report.markup import Markup, join, script_json, tag
 from lipop.report.numbers import read
 from lipop.report.numbers_table import numbers_table, status_chip
 from lipop.report.rows import Row, plain, rows
-from lipop.report.sections import branches, by_radius, per_block, scroll, section, singular_values
+from lipop.report.sections import branches, by_radius, per_block, section, singular_values
 from lipop.report.svg import Mark, number
 from lipop.report.terminal import RANKS
 from lipop.report.trees import trees
@@ -104,7 +105,7 @@ def render(data: Mapping[str, Any]) -> str:
             singular_values(data["blocks"]),
             branches(data["blocks"]),
             _numbers(found, number_of),
-            _limit(data["limit"]),
+            limit_section(data["limit"]),
             _provenance(data),
         ),
         tag("script", script_json(proofs), type="application/json", id="proofs"),
@@ -202,7 +203,7 @@ def _overview(data: Mapping[str, Any], found: Sequence[Row]) -> Markup:
     )
 
 
-# ---- numbers, limit, provenance ----
+# ---- numbers, provenance ----
 
 
 def _numbers(found: Sequence[Row], number_of: Mapping[str, int]) -> Markup:
@@ -211,40 +212,6 @@ def _numbers(found: Sequence[Row], number_of: Mapping[str, int]) -> Markup:
         "sort. T is the block, F a residual branch of it."
     )
     return section("numbers", "All numbers", lead, numbers_table(found, number_of))
-
-
-MEASURED = {
-    "increment": "|Tx − x| / |x|",
-    "successive": "|Tx − T′x| / |x|, T′ the block before",
-    "idempotency": "|TTx − Tx| / |Tx|",
-    "effective_rank": "effective rank of Tx",
-}
-
-
-def _limit(stated: Mapping[str, Any]) -> Markup:
-    layers = stated["diagnosis"]
-    shown = {key: what for key, what in MEASURED.items() if any(key in d for d in layers)}
-    rows = [
-        tag(
-            "tr",
-            tag("th", what, scope="row"),
-            *(tag("td", "–" if d.get(key) is None else f"{d[key]:#.3g}") for d in layers),
-        )
-        for key, what in shown.items()
-    ]
-    table = tag(
-        "table",
-        tag("thead", tag("tr", tag("th", "block", scope="col"), *(tag("td", d["layer"]) for d in layers))),
-        tag("tbody", *rows),
-        class_="across",
-    )
-    return section(
-        "limit",
-        "Limit of the stack",
-        join(["Does an infinite continuation of these blocks converge? ", tag("b", stated["answer"]), "."]),
-        tag("ul", *(tag("li", tag("bdi", e)) for e in stated["evidence"]), class_="evidence"),
-        scroll("Measures of the blocks", table) if layers else None,
-    )
 
 
 def _provenance(data: Mapping[str, Any]) -> Markup:

@@ -57,9 +57,9 @@ class Kept:
         found = self.store.get(self._part(operator.value, x))
         return None if found is None else Part(arrays=found.arrays, **found.value)
 
-    def successive(self, index: int, x: np.ndarray, make: Callable[[], float | None]) -> float | None:
-        """How far block ``index`` deviates at x from the one before it, found, or made and kept."""
-        key = self._key("successive", self.model.digest, index, array_digest(x)) if self.store else ""
+    def related(self, index: int, make: Callable[[], dict[str, float | None]]) -> dict[str, float | None]:
+        """The measures of block ``index`` beside its neighbours and at the final state, found, or made and kept."""
+        key = self._key("related", self.model.digest, self.ids, index) if self.store else ""
         found = self.store.get(key) if self.store else None
         if found is None:
             found = Stored(make())

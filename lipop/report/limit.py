@@ -1,71 +1,21 @@
-"""The limit section of a report: what a finite stack says about an infinite one, and how far each layer moves."""
+"""The limit section of a report: the diagnosis of :mod:`lipop.limit.diagnosis`, made of what the report states."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+from lipop.errors import ReportError
+from lipop.limit.diagnosis import ANSWER, first_sentences, sentences
+from lipop.limit.diagnosis_fit import Layer, running_constants, stack_summary
+from lipop.limit.diagnosis_measures import OWN, RELATED, Measures
+from lipop.report.numbers import read
 
-from lipop.report.numbers import size
-from lipop.report.protocol import Block
-
-ANSWER = "UNDECIDED"
-
-
-MEASURES = ("increment", "idempotency", "effective_rank")
-ALL = (*MEASURES, "successive")
-TREND = {
-    "increment": "the relative increments |T x - x| / |x|",
-    "successive": "the deviations |T_i x - T_(i-1) x| / |x| of neighbouring blocks",
-    "idempotency": "the idempotency defects |T T x - T x| / |T x|",
-}
-
-Measures = Mapping[str, float | None]
-
-
-def measures(block: Block, x: np.ndarray) -> dict[str, float | None]:
-    """How far a block moves its input, and how near to a projection it is there.
-
-    Plain float64 values at one point, bounds of nothing: ``increment`` is ``|T x - x| / |x|``; ``idempotency`` is ``|T
-    T x - T x| / |T x|``, zero for a projection; ``effective_rank`` is the exponential of the entropy of the singular
-    values of T x over their sum (Roy and Vetterli 2007): the number of directions that the tokens fill. None where a
-    value is not defined (T x has another shape, a denominator is next to zero).
-    """
-    y = block(x)
-    same = y.shape == x.shape
-    return {
-        "increment": _ratio(y - x, x) if same else None,
-        "idempotency": _ratio(block(y) - y, y) if same else None,
-        "effective_rank": effective_rank(y),
-    }
-
-
-def successive(before: Block, block: Block, x: np.ndarray) -> float | None:
-    """``|T_i x - T_(i-1) x| / |x|``, x the input of block i."""
-    y, z = block(x), before(x)
-    return _ratio(y - z, x) if y.shape == z.shape else None
-
-
-def effective_rank(y: np.ndarray) -> float | None:
-    """``exp(- sum p log p)``, p the singular values over their sum.
-
-    >>> effective_rank(np.eye(3)), effective_rank(np.zeros((2, 2)))
-    (3.0, None)
-    """
-    scale = float(np.abs(y).max(initial=0.0))
-    if not (y.ndim == 2 and 0 < scale < math.inf):
-        return None
-    values = np.linalg.svd(y / scale, compute_uv=False)
-    p = values[values > 0] / values.sum()
-    return round(float(np.exp(-(p * np.log(p)).sum())), 12)
-
-
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> float | None:
-    ratio = size(top) / size(bottom) if size(bottom) > 0 else math.inf
-    return ratio if math.isfinite(ratio) else None
+ALL = (*OWN, *RELATED)
+SAME = 1e-9
+"""Agreement asked of measures that are taken again."""
+DIGITS = 1e-12
+"""Relative agreement asked of what follows from stated numbers: logarithms differ between machines."""
 
 
 def measured(entry: Mapping[str, Any]) -> dict[str, float | None]:
@@ -73,25 +23,95 @@ def measured(entry: Mapping[str, Any]) -> dict[str, float | None]:
     return {key: entry[key] for key in ALL if key in entry}
 
 
-def section(total: int, blocks: list[Mapping[str, Any]], found: Sequence[Measures]) -> dict[str, Any]:
-    """``answer``, ``evidence`` and ``diagnosis``; ``total`` is the number of blocks of the model.
+def section(
+    total: int, blocks: Sequence[Mapping[str, Any]], found: Sequence[Measures], *, summary: bool = True
+) -> dict[str, Any]:
+    """``answer``, ``evidence``, ``summary`` and ``diagnosis``; ``total`` is the number of blocks of the model.
 
     The answer is always UNDECIDED: convergence is a statement about infinitely many blocks, and no finite number of
-    them implies it. The diagnosis is a description at one input.
+    them implies it. The diagnosis is a description at one input. Everything but the measures follows from what the
+    report states elsewhere. Without ``summary`` it is the section as earlier versions wrote it: measures and trends.
     """
-    evidence = [
-        f"the model has {total} blocks; whether an infinite continuation converges depends on a rule for the further "
-        "blocks, and none is given, so no theorem applies",
-        f"{len(blocks)} of {total} blocks were measured at one input each; increments and derivative norms at these "
-        "points bound nothing elsewhere",
-    ]
-    for key, what in TREND.items():
-        values = [v for v in (m.get(key) for m in found) if v is not None]
-        if len(values) > 1:
-            falls = all(b < a for a, b in itertools.pairwise(values))
-            evidence.append(f"{what} {'fall' if falls else 'do not fall'} from block to block")
-    diagnosis = [{"layer": b["index"], **m, "jacobian": b["jacobian"]} for b, m in zip(blocks, found, strict=True)]
-    return {"answer": ANSWER, "evidence": evidence, "diagnosis": diagnosis}
+    said = first_sentences(total, found)
+    own = [{"layer": b["index"], **m} for b, m in zip(blocks, found, strict=True)]
+    if not summary:
+        diagnosis = [{**d, "jacobian": b["jacobian"]} for b, d in zip(blocks, own, strict=True)]
+        return {"answer": ANSWER, "evidence": said, "diagnosis": diagnosis}
+    layers = [_layer(b, m) for b, m in zip(blocks, found, strict=True)]
+    together = stack_summary(layers)
+    constants = running_constants(layers)
+    return {
+        "answer": ANSWER,
+        "evidence": [*said, *sentences(layers, together)],
+        "summary": together,
+        "diagnosis": [{**d, **c, "jacobian": b["jacobian"]} for b, d, c in zip(blocks, own, constants, strict=True)],
+    }
 
 
-__all__ = ["ALL", "ANSWER", "MEASURES", "Measures", "effective_rank", "measured", "measures", "section", "successive"]
+def check_section(
+    stated: Mapping[str, Any], total: int, blocks: Sequence[Mapping[str, Any]], found: Sequence[Measures]
+) -> None:
+    """Refuse a section that is not the one of these blocks.
+
+    Parameters
+    ----------
+    stated : mapping
+        The section.
+    total : int
+        The number of blocks of the model.
+    blocks : sequence of mapping
+        The report's blocks.
+    found : sequence of mapping
+        The measures of the same blocks, taken again.
+
+    Raises
+    ------
+    ReportError
+        Naming the first field that differs.
+    """
+    if stated["answer"] != ANSWER:
+        raise ReportError(f"limit.answer: {stated['answer']} needs a proof, which a finite model does not give")
+    layers = [measured(d) for d in stated["diagnosis"]]
+    if len(layers) != len(found):
+        raise ReportError(f"limit.diagnosis: {len(layers)} layers, but {len(found)} blocks are reported")
+    for i, (said, model) in enumerate(zip(layers, found, strict=True)):
+        for key in ALL if "summary" in stated else said:
+            a, b = said.get(key), model[key]
+            if (a is None) != (b is None) or (a is not None and b is not None and abs(a - b) > SAME * (1 + abs(b))):
+                raise ReportError(f"limit.diagnosis[{i}].{key}: the report shows {a!r}, the model gives {b!r}")
+    _follows("limit", stated, section(total, blocks, layers, summary="summary" in stated))
+
+
+def _follows(where: str, stated: Any, found: Any) -> None:
+    if isinstance(found, dict) and isinstance(stated, dict) and stated.keys() == found.keys() and "proof" not in found:
+        for key in found:
+            _follows(f"{where}.{key}", stated[key], found[key])
+    elif isinstance(found, list) and isinstance(stated, list) and len(stated) == len(found):
+        for i, (a, b) in enumerate(zip(stated, found, strict=True)):
+            _follows(f"{where}[{i}]", a, b)
+    elif stated != found and not _near(stated, found):
+        raise ReportError(f"{where}: the report states {_short(stated)}, expected {_short(found)}")
+
+
+def _near(stated: Any, found: Any) -> bool:
+    return isinstance(stated, float) and isinstance(found, float) and abs(stated - found) <= DIGITS * abs(found)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _layer(block: Mapping[str, Any], found: Measures) -> Layer:
+    jacobian = block["jacobian"]
+    return Layer(
+        index=block["index"],
+        measures=found,
+        lower=read(jacobian["lower"]),
+        upper=read(jacobian["upper"]),
+        deltas=tuple(read(b["lip_branch"]["upper"]) for b in block["residuals"]),
+        input_radius=float(block["shell"]["r"]),
+    )
+
+
+__all__ = ["ALL", "ANSWER", "Measures", "check_section", "measured", "section"]

@@ -12,7 +12,8 @@ from lipop.core.bound import Bound, Bracket
 from lipop.core.digest import array_digest
 from lipop.core.matrices import Explicit
 from lipop.core.proof import arrays_of, to_json
-from lipop.report import limit, numbers
+from lipop.limit.diagnosis_measures import own_measures
+from lipop.report import numbers
 from lipop.report.protocol import Block, BlockAnalysis, BranchAnalysis
 from lipop.report.singular import with_spectra
 
@@ -26,7 +27,7 @@ class Part:
     entry : dict
         The block's entry, less ``index`` and ``name``.
     measures : dict
-        See :func:`lipop.report.limit.measures`.
+        See :func:`lipop.limit.diagnosis_measures.own_measures`.
     proofs : dict
         Every node that the entry rests on, by id.
     arrays : dict
@@ -41,7 +42,7 @@ class Part:
     @staticmethod
     def of(block: Block, x: np.ndarray, analysis: BlockAnalysis) -> Part:
         """The part of a block that was analysed at its input x."""
-        part = Part(measures=limit.measures(block, x))
+        part = Part(measures=own_measures(block, x))
         r, R, shell = analysis.shell
         part.entry = {
             "operator": block.digest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from lipop.core.memo import memo
 from lipop.core.region import Ball, Everywhere, Shell, Unresolved
 from lipop.core.rule import RULES
 from lipop.errors import LipopError, ProofError, ReportError
+from lipop.limit.diagnosis_measures import own_measures, related_measures
 from lipop.report import files, limit, numbers, singular
 from lipop.report.document import ids_digest
 from lipop.report.places import DAHLQUIST, LIP, NORM, POINT, Place
@@ -172,12 +173,13 @@ class _Check:
             activations = self.model.activations(self.model.embed(tokens=ids))
         except LipopError as e:
             raise ReportError(f"input.ids: the model does not take them: {e}") from e
+        self.final = self.model.blocks[len(self.model.blocks) - 1](activations[-1])
         found: list[limit.Measures] = []
         checked: set[str] = set()
         for i, entry in enumerate(self.data["blocks"]):
             with memo():
-                found.append(self._block(f"blocks[{i}]", start + i, entry, activations[start + i], checked))
-        self._limit(found)
+                found.append(self._block(f"blocks[{i}]", start + i, entry, activations, checked))
+        limit.check_section(self.data["limit"], len(self.model.blocks), self.data["blocks"], found)
         self._nothing_else()
         leaves = sum(RULES[b.rule].leaf for b in self.used_nodes.values())
         return VerifyResult(
@@ -224,13 +226,13 @@ class _Check:
     # ---- a block ----
 
     def _block(
-        self, path: str, index: int, entry: dict[str, Any], expected: np.ndarray, checked: set[str]
+        self, path: str, index: int, entry: dict[str, Any], activations: Sequence[np.ndarray], checked: set[str]
     ) -> limit.Measures:
         block = self.model.blocks[index]
         _agree(f"{path}.index", entry["index"], index)
         _agree(f"{path}.name", entry["name"], self.model.block_names[index])
         _agree(f"{path}.operator", entry["operator"], block.digest)
-        x = self._array(f"{path}.x0", entry["x0"], expected)
+        x = self._array(f"{path}.x0", entry["x0"], activations[index])
         _near(f"{path}.norm", entry["norm"], numbers.size(x))
         roots: list[Bound] = []
         for place in self._places(path, block, x, entry):
@@ -244,8 +246,8 @@ class _Check:
         source = self.subjects(block, x) if leaves else {}
         for b in leaves:
             self._leaf(b, source)
-        before = limit.successive(self.model.blocks[index - 1], block, x) if index else None
-        return {**limit.measures(block, x), "successive": before}
+        before, last = (self.model.blocks[index - 1], activations[index - 1]) if index else (None, None)
+        return {**own_measures(block, x), **related_measures(block, x, self.final, before=before, last=last)}
 
     def _places(self, path: str, block: Block, x: np.ndarray, entry: dict[str, Any]) -> Iterator[Place]:
         weights = list(block.weights())
@@ -319,22 +321,6 @@ class _Check:
                 raise ProofError(f"{where}: the stated {b.value!r} lies below the fresh lower value {lower!r}")
 
     # ---- the rest ----
-
-    def _limit(self, found: list[limit.Measures]) -> None:
-        stated, entries = self.data["limit"], self.data["blocks"]
-        if stated["answer"] != limit.ANSWER:
-            raise ReportError(f"limit.answer: {stated['answer']} needs a proof, which a finite model does not give")
-        layers = [limit.measured(d) for d in stated["diagnosis"]]
-        if len(layers) != len(found):
-            raise ReportError(f"limit.diagnosis: {len(layers)} layers, but {len(found)} blocks are reported")
-        for i, (said, model) in enumerate(zip(layers, found, strict=True)):
-            for key, a in said.items():
-                b = model[key]
-                if (a is None) != (b is None) or (a is not None and b is not None and abs(a - b) > SAME * (1 + abs(b))):
-                    raise ReportError(f"limit.diagnosis[{i}].{key}: the report shows {a!r}, the model gives {b!r}")
-        expected = limit.section(len(self.model.blocks), entries, layers)
-        for key, value in expected.items():
-            _agree(f"limit.{key}", stated[key], value)
 
     def _nothing_else(self) -> None:
         proof.check_trials(self.used_nodes.values())

@@ -405,6 +405,53 @@ def effective_rank(f):
     f.data["limit"]["diagnosis"][2]["effective_rank"] = 1.0
 
 
+def final_motion(f):
+    f.data["limit"]["diagnosis"][1]["fixed"] *= 0.5
+
+
+def final_projection(f):
+    f.data["limit"]["diagnosis"][1]["projection"] *= 1 + 1e-6
+
+
+def covering(f):
+    f.data["limit"]["diagnosis"][0]["covering"] = 0.125
+
+
+def measure_left_out(f):
+    del f.data["limit"]["diagnosis"][1]["turn"]
+
+
+def delta(f):
+    f.data["limit"]["diagnosis"][1]["delta"] *= 1 - 1e-6
+
+
+def onset(f):
+    f.data["limit"]["summary"]["onset"] = 1 if f.data["limit"]["summary"]["onset"] is None else None
+
+
+def log_growth(f):
+    f.data["limit"]["summary"]["log_growth"] *= 1 - 1e-6
+
+
+def law(f):
+    """A fit where there are too few layers for one."""
+    f.data["limit"]["summary"]["decay"]["step"] = {
+        "exponent": 2.0,
+        "low": 1.5,
+        "high": 2.5,
+        "points": 4,
+        "evidence": "summable",
+    }
+
+
+def residual_claimed(f):
+    f.data["limit"]["summary"]["residual"] ^= True
+
+
+def summary_left_out(f):
+    del f.data["limit"]["summary"]
+
+
 def evidence_text(f):
     f.data["limit"]["evidence"].append("the limit exists")
 

@@ -128,6 +128,16 @@ REFUSALS = {
     "successive": r"limit\.diagnosis\[1\]\.successive",
     "idempotency": r"limit\.diagnosis\[0\]\.idempotency",
     "effective_rank": r"limit\.diagnosis\[2\]\.effective_rank",
+    "final_motion": r"limit\.diagnosis\[1\]\.fixed",
+    "final_projection": r"limit\.diagnosis\[1\]\.projection",
+    "covering": r"limit\.diagnosis\[0\]\.covering",
+    "measure_left_out": r"limit\.diagnosis\[1\]\.turn",
+    "delta": r"limit\.diagnosis\[1\]\.delta",
+    "onset": r"limit\.summary\.onset",
+    "log_growth": r"limit\.summary\.log_growth",
+    "law": r"limit\.summary\.decay\.step",
+    "residual_claimed": r"limit\.summary\.residual",
+    "summary_left_out": r"limit\.evidence",
     "evidence_text": r"limit\.evidence",
     "diagnosis_number": r"limit\.diagnosis",
     "incomplete": r"complete: False",
@@ -246,6 +256,19 @@ def test_an_interrupted_report_verifies_and_says_so(forgery):
     result = verify(forgery.write(), ToyModel())
     assert not result.complete
     assert "INCOMPLETE" in str(result)
+
+
+def test_a_report_without_summary_still_verifies(forgery):
+    """As earlier versions wrote it: four measures, the trends of three, nothing else."""
+    kept = ("increment", "idempotency", "effective_rank", "successive")
+    stated, blocks = forgery.data["limit"], forgery.data["blocks"]
+    old = [{key: d[key] for key in kept} for d in stated["diagnosis"]]
+    forgery.data["limit"] = limit.section(3, blocks, old, summary=False)
+    assert len(forgery.data["limit"]["evidence"]) == 5
+    assert verify(forgery.rehash().write(), ToyModel()).complete
+    forgery.data["limit"]["diagnosis"][1]["increment"] *= 0.5
+    with pytest.raises(ReportError, match=r"limit\.diagnosis\[1\]\.increment"):
+        verify(forgery.write(), ToyModel())
 
 
 @pytest.mark.parametrize("seed", range(20))
