@@ -76,6 +76,7 @@ _HOMES = (  # what registers rules outside the core
     "lipop.limit.evidence",
     "lipop.limit.law_bounds",
     "lipop.limit.rates",
+    "lipop.limit.deviations",
 )
 
 

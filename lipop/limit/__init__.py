@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lipop.limit.architecture import Architecture
+    from lipop.limit.combination import Combination
+    from lipop.limit.deviations import deviation
     from lipop.limit.diagnosis import diagnose
-    from lipop.limit.laws import Growth, Law, Uniform
     from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate
+    from lipop.limit.laws import Growth, Law, Uniform
     from lipop.limit.series import Series
     from lipop.limit.structure import AffineRule, Cycle, ResidualRule
     from lipop.limit.theorems import (
@@ -34,6 +36,7 @@ _THEOREMS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "9_flow", "10")
 _HOMES = {
     "AffineRule": "structure",
     "Architecture": "architecture",
+    "Combination": "combination",
     "Conclusion": "hypothesis",
     "Cycle": "structure",
     "Growth": "laws",
@@ -44,6 +47,7 @@ _HOMES = {
     "Series": "series",
     "Uniform": "laws",
     "Verdict": "verdicts",
+    "deviation": "deviations",
     "diagnose": "diagnosis",
     "verdict": "verdicts",
     **{f"theorem_{n}": "theorems" for n in _THEOREMS},
@@ -51,6 +55,7 @@ _HOMES = {
 __all__ = [
     "AffineRule",
     "Architecture",
+    "Combination",
     "Conclusion",
     "Cycle",
     "Growth",
@@ -61,6 +66,7 @@ __all__ = [
     "Series",
     "Uniform",
     "Verdict",
+    "deviation",
     "diagnose",
     "theorem_1",
     "theorem_2",
