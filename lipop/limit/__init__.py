@@ -52,6 +52,7 @@ _HOMES = {
     "verdict": "verdicts",
     **{f"theorem_{n}": "theorems" for n in _THEOREMS},
 }
+_PARTS = ("counterexamples", "families")
 __all__ = [
     "AffineRule",
     "Architecture",
@@ -84,6 +85,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return import_module(f"lipop.limit.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'lipop.limit' has no attribute {name!r}")
     value = getattr(import_module(f"lipop.limit.{_HOMES[name]}"), name)
@@ -92,4 +95,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_PARTS})

@@ -177,7 +177,7 @@ def _summable(m: Any, limits: list[Any], index: Any) -> str | None:
 
     whys: list[str] = []
     for e, to in zip(m, limits, strict=True):
-        gap = sympy.together(e - to)
+        gap: Any = sympy.together(e - to)
         if gap == 0:
             continue
         sign = eventual_sign(gap, index, 1)

@@ -57,7 +57,7 @@ ABOVE = _pair(
     "law.product",
     "lip",
     UPPER,
-    "the product of 1 + law over k > n: first factors, then exp of the tail",
+    "the product of 1 + law over k > n, less 1: first factors, then exp of the tail",
     DEPTH,
 )
 BELOW = _pair(
@@ -145,7 +145,7 @@ class LawBounds:
         return self._leaf(SUM, "distance", LOWER, self._total(n, first), n=n, first=first)
 
     def above(self, n: int) -> Bound:
-        """The product of ``1 + law(k)`` over k > n, from above."""
+        """The product of ``1 + law(k)`` over k > n, less 1 (which keeps digits where it is small), from above."""
         return self._leaf(ABOVE, "lip", UPPER, self._above(n), n=n)
 
     def partial(self, n: int, first: int) -> Bound:
@@ -231,7 +231,7 @@ class LawBounds:
             out = flint.arb(rest).exp()
             for k in range(n + 1, n + HORIZON + 1):
                 out *= 1 + self.law.exact(k)
-            return float_up(out)
+            return float_up(out - 1)
 
     def _below(self, n: int) -> float:
         import flint

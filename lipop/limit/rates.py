@@ -79,7 +79,7 @@ def idempotency(lip: Any, eps: Any, n: int) -> Any:
 
 @rule(
     "limit.projected@1",
-    reference="theorem 1 (b): |S_inf x - T S_n x| <= L tau_n, T idempotent; theorem 6 with C in place of L",
+    reference="theorem 1 (b): |S_inf x - T S_n x| <= L tau_n, T idempotent",
     accepts=_premises("distance", "lip", "distance:law.tail"),
 )
 def projected(lip: Any, tail: Any, n: int) -> Any:
@@ -163,6 +163,23 @@ def tail(tail: Any, n: int) -> Any:
     return 1 * tail
 
 
+def _reference_accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
+    reason = _premises("distance", "lip:limit.residual.lip", "distance:law.tail")(claim, premises, params)
+    if reason is None and premises[0].params["n"] != params["n"] + 1:
+        return "the constant is that of the reference compositions behind block n + 1"
+    return reason
+
+
+@rule(
+    "limit.reference@1",
+    reference="theorem 6: |S_inf x - R_inf,n S_n x| <= C tau_n, C bounding Lip(R_j,k) for all j >= k > n",
+    accepts=_reference_accepts,
+)
+def reference(constant: Any, tail: Any, n: int) -> Any:
+    """C tau_n."""
+    return constant * tail
+
+
 @rule(
     "limit.flow@1",
     reference="theorem 9 (b): |S_inf x - Q S_n x| <= (Lambda B / 2) sum over i > n of h_i^2",
@@ -239,9 +256,9 @@ def contraction(lip: Any, discounted: Any, n: int, first: int, radius: Any) -> A
     reference="theorem 8: |S_inf x - S_n x| <= (P_n - 1) |S_n x - x0| + P_n sum over i > n of beta_i",
     accepts=_premises("distance", "lip:law.product", "distance:law.tail"),
 )
-def residual(product: Any, offsets: Any, n: int, radius: Any) -> Any:
-    """(P_n - 1) r + P_n b."""
-    return (product - 1) * radius + product * offsets
+def residual(excess: Any, offsets: Any, n: int, radius: Any) -> Any:
+    """(P_n - 1) r + P_n b, from P_n - 1."""
+    return excess * radius + (1 + excess) * offsets
 
 
 @rule(
@@ -249,9 +266,9 @@ def residual(product: Any, offsets: Any, n: int, radius: Any) -> Any:
     reference="theorem 8: |S_n x - x0| <= P_m (|x - x0| + sum over i > m of beta_i) for every n",
     accepts=_premises("distance", "lip:law.product", "distance:law.tail"),
 )
-def reach(product: Any, offsets: Any, n: int, radius: Any) -> Any:
-    """P_m (r + b)."""
-    return product * (radius + offsets)
+def reach(excess: Any, offsets: Any, n: int, radius: Any) -> Any:
+    """P_m (r + b), from P_m - 1."""
+    return (1 + excess) * (radius + offsets)
 
 
 @rule(
@@ -259,19 +276,19 @@ def reach(product: Any, offsets: Any, n: int, radius: Any) -> Any:
     reference="theorem 8, with |S_n x - x0| bounded by P_m (|x - x0| + sum over i > m of beta_i)",
     accepts=_premises("distance", "lip:law.product", "distance:law.tail", "distance:limit.residual.reach"),
 )
-def residual_error(product: Any, offsets: Any, reached: Any, n: int) -> Any:
-    """(P_n - 1) r + P_n b, r a bound of |S_n x - x0| for every n."""
-    return (product - 1) * reached + product * offsets
+def residual_error(excess: Any, offsets: Any, reached: Any, n: int) -> Any:
+    """(P_n - 1) r + P_n b, r a bound of |S_n x - x0| for every n; from P_n - 1."""
+    return excess * reached + (1 + excess) * offsets
 
 
 @rule(
     "limit.residual.lip@1",
-    reference="theorem 8: Lip(S_inf,m) <= product over i > m of (1 + delta_i)",
+    reference="theorem 8, and theorem 1 (d): Lip(S_inf,m) <= product over i > m of (1 + delta_i)",
     accepts=_premises("lip", "lip:law.product"),
 )
-def residual_lip(product: Any, n: int) -> Any:
-    """P_m."""
-    return 1 * product
+def residual_lip(excess: Any, n: int) -> Any:
+    """P_m, from P_m - 1."""
+    return 1 + excess
 
 
 @rule(

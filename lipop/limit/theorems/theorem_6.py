@@ -7,12 +7,24 @@ continuous. Theorem 2 is the case ``R_i = T``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from lipop.core.bound import Bound
 from lipop.limit.architecture import Architecture
 from lipop.limit.evidence import lip_upper, summable
-from lipop.limit.hypothesis import Conclusion, Hypothesis, declared, proved, unknown
+from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate, declared, proved, unknown
+from lipop.limit.law_bounds import LawBounds
 from lipop.limit.laws import Law
-from lipop.limit.theorems.given import domain_kept, infinite, law_bounds, tail_rate
+from lipop.limit.rates import conclude
+from lipop.limit.theorems.given import (
+    depth_symbol,
+    domain_kept,
+    from_depth,
+    infinite,
+    law_bounds,
+    symbol_tail,
+    tail_rate,
+)
 from lipop.limit.theorems.theorem_1 import lip_rate
 from lipop.limit.theorems.theorem_2 import uniform
 
@@ -71,8 +83,26 @@ def theorem_6(
     hypotheses = (*hypotheses, settled("the reference family is tail-stable", stable.reason, stable.assumptions))
     if constant[1] is None or not all(h.holds for h in hypotheses):
         return Conclusion("theorem 6", hypotheses, STATEMENT)
-    rate = tail_rate(r"|S_\infty x - R_{\infty,n} S_n x|", law_bounds(arch, law, "deviation", origin), constant[1])
+    rate = _projected(reference, law_bounds(arch, law, "deviation", origin))
     return Conclusion("theorem 6", hypotheses, STATEMENT, True, True, None, {"projected": rate})
+
+
+def _projected(reference: Architecture, law: LawBounds) -> Rate:
+    """``C_n tau_n``, C_n the product of the reference constants above 1 behind block n + 1; ``tau_n`` for C = 1."""
+    what = r"|S_\infty x - R_{\infty,n} S_n x|"
+    products = lip_rate(reference)
+    if products is None:
+        return tail_rate(what, law)
+
+    def at(n: int, radius: float | None) -> Bound:
+        from_depth(law.law, n, law.law.start - 1)
+        return conclude("limit.reference@1", "distance", (products.bound(n + 1), law.tail(n)), n=n)
+
+    def symbolic() -> Any:
+        n = depth_symbol()
+        return products.expr.subs(n, n + 1) * symbol_tail(law.law)
+
+    return Rate(what, at, symbolic)
 
 
 def settled(name: str, reason: str, assumptions: frozenset[str]) -> Hypothesis:
