@@ -77,6 +77,9 @@ _HOMES = (  # what registers rules outside the core
     "lipop.limit.law_bounds",
     "lipop.limit.rates",
     "lipop.limit.deviations",
+    "lipop.limit.averaged_rates",
+    "lipop.limit.projection_rates",
+    "lipop.limit.critical",
 )
 
 

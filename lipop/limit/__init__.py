@@ -9,12 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lipop.limit.alternating import friedrichs, intersection
+    from lipop.limit.alternating_dykstra import NearestPoint, dykstra
     from lipop.limit.architecture import Architecture
+    from lipop.limit.averaged import averagedness
+    from lipop.limit.averaged_rates import halpern, krasnoselskii_mann, residual_bound, residual_rate
     from lipop.limit.combination import Combination
+    from lipop.limit.critical import criticality
     from lipop.limit.deviations import deviation
     from lipop.limit.diagnosis import diagnose
     from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate
     from lipop.limit.laws import Growth, Law, Uniform
+    from lipop.limit.projections import limit_projection
+    from lipop.limit.projections_answer import ProjectionLimit
     from lipop.limit.series import Series
     from lipop.limit.structure import AffineRule, Cycle, ResidualRule
     from lipop.limit.theorems import (
@@ -42,13 +49,25 @@ _HOMES = {
     "Growth": "laws",
     "Hypothesis": "hypothesis",
     "Law": "laws",
+    "NearestPoint": "alternating_dykstra",
+    "ProjectionLimit": "projections_answer",
     "Rate": "hypothesis",
     "ResidualRule": "structure",
     "Series": "series",
     "Uniform": "laws",
     "Verdict": "verdicts",
+    "averagedness": "averaged",
+    "criticality": "critical",
     "deviation": "deviations",
     "diagnose": "diagnosis",
+    "dykstra": "alternating_dykstra",
+    "friedrichs": "alternating",
+    "halpern": "averaged_rates",
+    "intersection": "alternating",
+    "krasnoselskii_mann": "averaged_rates",
+    "limit_projection": "projections",
+    "residual_bound": "averaged_rates",
+    "residual_rate": "averaged_rates",
     "verdict": "verdicts",
     **{f"theorem_{n}": "theorems" for n in _THEOREMS},
 }
@@ -62,13 +81,25 @@ __all__ = [
     "Growth",
     "Hypothesis",
     "Law",
+    "NearestPoint",
+    "ProjectionLimit",
     "Rate",
     "ResidualRule",
     "Series",
     "Uniform",
     "Verdict",
+    "averagedness",
+    "criticality",
     "deviation",
     "diagnose",
+    "dykstra",
+    "friedrichs",
+    "halpern",
+    "intersection",
+    "krasnoselskii_mann",
+    "limit_projection",
+    "residual_bound",
+    "residual_rate",
     "theorem_1",
     "theorem_2",
     "theorem_3",

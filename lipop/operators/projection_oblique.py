@@ -76,6 +76,11 @@ class ObliqueProjection(_Linear):
         return self.domain
 
     @property
+    def dimension(self) -> int:
+        """Dimension of the range."""
+        return self.V.shape[1]
+
+    @property
     def fixed_points(self) -> FixedPoints:
         """The range of V."""
         return FixedPoints(SubspaceProjection(self.V))
