@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from lipop.core.algebra import Identity
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
+from lipop.limit.combination import Combination
 from lipop.limit.decision import Decision
 from lipop.limit.evidence import has_interior, limit_of
-from lipop.limit.exact import column_basis, homogeneous_of, joined, powers
+from lipop.limit.exact import column_basis, homogeneous, homogeneous_of, joined, powers
 from lipop.limit.laws import Law
 from lipop.limit.products import eventual_sign
 from lipop.limit.recurrences import rotation, scalar
-from lipop.limit.structure import AffineRule
+from lipop.limit.structure import AffineRule, ResidualRule
 from lipop.limit.theorems.theorem_2 import identity_like
+
+LARGEST = 12
+"""Coordinates up to which formulas as entries are worked with."""
 
 
 def affine_rule(arch: Architecture) -> Decision | None:
@@ -32,14 +37,48 @@ def affine_rule(arch: Architecture) -> Decision | None:
     >>> d.exists, d.argument
     (True, 'absorption')
     """
-    rule = arch.rule
-    if not isinstance(rule, AffineRule) or rule.size > 12:
+    rule = entries(arch.rule, arch.space.norm)
+    if rule is None or rule.size > LARGEST:
         return None
     found = absorbed(rule) or coordinates(rule) or near(rule)
     if found is None or has_interior(arch.on):
         return found
     exists, stable = found.exists or None, found.tail_stable or None  # one point of D may be the exception
     return Decision(exists, stable, found.argument, found.reason, found.start) if exists or stable else None
+
+
+def entries(rule: Any, kind: str) -> AffineRule | None:
+    """The blocks of a rule as affine maps whose entries are formulas: as given, or a combination of small affine maps
+    (None: not of this kind)."""
+    if isinstance(rule, AffineRule):
+        return rule
+    if isinstance(rule, ResidualRule):
+        rule = Combination([(1, Identity(rule.field.domain)), (rule.steps, rule.field)], rule.index)
+    if not isinstance(rule, Combination) or rule.index is None:
+        return None
+    import sympy
+
+    first = rule.terms[0][1].domain
+    if len(first.shape) != 1 or first.width > LARGEST:
+        return None
+    n = first.width
+    a, b = sympy.zeros(n, n), sympy.zeros(n, 1)
+    for c, op in rule.terms:
+        m = homogeneous(op)
+        if m is None:
+            return None
+        a += c * sympy.Matrix(n, n, [_sympy(m[r, k]) for r in range(n) for k in range(n)])
+        b += c * sympy.Matrix(n, 1, [_sympy(m[r, n]) for r in range(n)])
+    try:
+        return AffineRule(a.applyfunc(sympy.cancel), list(b.applyfunc(sympy.cancel)), rule.index, kind)
+    except DomainError:
+        return None
+
+
+def _sympy(q: Any) -> Any:
+    import sympy
+
+    return sympy.Rational(int(q.p), int(q.q))
 
 
 # ---- absorption ----------------------------------------------------------------------------------------------------

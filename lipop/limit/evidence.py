@@ -22,6 +22,7 @@ from lipop.errors import LipopError
 from lipop.limit.exact import homogeneous
 from lipop.limit.hypothesis import Hypothesis, declared, proved, unknown, violated
 from lipop.limit.law_bounds import assumption
+from lipop.operators.activation import Activation
 
 ROUNDING = 1e-9
 """Relative size above which a defect in float64 is no rounding of two evaluations."""
@@ -183,6 +184,8 @@ def idempotent(op: Operator, on: Region, name: str = "T o T = T") -> Hypothesis:
         return proved(name, "the identity")
     if getattr(op, "idempotent", False) is True:
         return proved(name, f"{type(op).__name__} is a projection by its construction")
+    if isinstance(op, Activation) and op.name == "relu":
+        return proved(name, "ReLU is the projection onto the orthant")
     m = homogeneous(op)
     if m is not None and m * m == m:
         return proved(name, "the stored matrix is idempotent, in exact arithmetic")
@@ -301,8 +304,9 @@ def fixed_points_exist(op: Operator, on: Region, name: str = "Fix N is not empty
     """A fixed point in D: by Brouwer on a bounded convex D, by Banach, or by solving in exact arithmetic."""
     if on.convex and math.isfinite(size_of(on, op.domain.norm)):
         return proved(name, "D is compact and convex, and N maps it into itself (Brouwer)")
-    if getattr(op, "idempotent", False) is True:
-        return proved(name, "every value of a projection is fixed")
+    once = idempotent(op, on)
+    if once.holds:
+        return proved(name, "every value of a projection is fixed", once.bound)
     bound = lip_upper(op, on)
     if bound.known and bound.value < 1:
         return proved(name, "N is a contraction (Banach)", bound)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lipop.core.algebra import residual
+from lipop.core.algebra import Identity, residual
 from lipop.core.operator import Operator
 from lipop.core.region import Everywhere
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
+from lipop.limit.combination import Combination
 from lipop.limit.evidence import lip_upper
 from lipop.limit.hypothesis import Conclusion
 from lipop.limit.laws import Law, Uniform
@@ -36,8 +37,7 @@ def residual_conclusions(arch: Architecture) -> tuple[Conclusion, ...]:
     parts = field_and_steps(arch)
     if parts is None:
         return ()
-    field, steps = parts
-    N = residual(field)  # I + h F = (1 - h) I + h N
+    field, N, steps = parts
     out: list[Conclusion] = []
     if isinstance(arch.on, Everywhere):
         delta, beta = branch_laws(field, steps)
@@ -48,13 +48,28 @@ def residual_conclusions(arch: Architecture) -> tuple[Conclusion, ...]:
     return tuple(out)
 
 
-def field_and_steps(arch: Architecture) -> tuple[Operator, Law] | None:
-    """F and the law of the steps, where they are known and the steps are not negative."""
+def field_and_steps(arch: Architecture) -> tuple[Operator, Operator, Law] | None:
+    """F, N and the law of the steps, ``T_i = I + h_i F = (1 - h_i) I + h_i N``, where the rule shows them and the steps
+    are not negative."""
     rule = arch.rule
-    if not isinstance(rule, ResidualRule):
+    if isinstance(rule, ResidualRule):
+        return _with_steps(rule.field, residual(rule.field), rule.steps, rule.index)
+    if not isinstance(rule, Combination) or len(rule.terms) != 2:
         return None
+    k = next((k for k, (_, op) in enumerate(rule.terms) if isinstance(op, Identity)), None)
+    if k is None:
+        return None
+    import sympy
+
+    (c, one), (h, op) = rule.terms[k], rule.terms[1 - k]
+    if c == 1:
+        return _with_steps(op, residual(op), h, rule.index)
+    return _with_steps(op - one, op, h, rule.index) if sympy.simplify(c + h - 1) == 0 else None
+
+
+def _with_steps(field: Operator, N: Operator, steps: Any, index: Any) -> tuple[Operator, Operator, Law] | None:
     try:
-        return rule.field, Law(rule.steps, rule.index)
+        return field, N, Law(steps, index)
     except DomainError:
         return None
 

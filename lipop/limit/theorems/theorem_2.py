@@ -26,6 +26,7 @@ from lipop.limit.evidence import (
 from lipop.limit.exact import homogeneous, powers
 from lipop.limit.hypothesis import Conclusion, Hypothesis, proved, unknown, violated
 from lipop.limit.laws import Growth, Law
+from lipop.limit.projections import limit_projection
 from lipop.limit.theorems.given import domain_kept, given, infinite, no_law, tail_rate
 from lipop.operators.linear import Affine
 
@@ -90,8 +91,10 @@ def power_limit(T: Operator, on: Region) -> PowerLimit:
         if fixed.holds:
             reason = f"T is {part:.6g}-averaged, D is convex, and {fixed.reason} (Ishikawa)"
             return PowerLimit(proved(NAME, reason, fixed.bound))
-        return PowerLimit(unknown(NAME, f"T is {part:.6g}-averaged, but {fixed.reason}"))
-    return PowerLimit(unknown(NAME, "T is not known to be idempotent, affine, contractive or averaged"))
+    found = limit_projection(T)
+    if found.evidence.holds:  # on the whole space, so on D
+        return PowerLimit(found.evidence, found.Q)
+    return PowerLimit(unknown(NAME, found.evidence.reason))
 
 
 def _affine_powers(T: Operator, on: Region) -> PowerLimit | None:
