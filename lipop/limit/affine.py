@@ -51,6 +51,8 @@ def affine_parts(op: Operator) -> Parts | None:
         inner = affine_parts(op.inner)
         if inner is None:
             return None
+        if isinstance(op, Scale) and op.c == 0:
+            return Enclosed.exact(np.zeros(inner[0].shape)), zero
         if isinstance(op, Scale):
             return inner[0] * op.c, inner[1] * op.c
         kept = 1.0 - Enclosed.exact(np.full((1, 1), op.alpha))

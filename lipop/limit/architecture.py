@@ -9,9 +9,10 @@ the rule is built; only what is derived proves anything about infinitely many bl
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +21,14 @@ from lipop.core.composition import Composition
 from lipop.core.operator import Operator
 from lipop.core.region import Everywhere, Region
 from lipop.core.space import Space
-from lipop.errors import DomainError, ShapeError
-from lipop.limit.laws import Growth, Law, Uniform
+from lipop.errors import DomainError
+from lipop.limit.building import LAWS, Rule, fields, fits, residual_rule, shifted_rule
+from lipop.limit.laws import Law
 
-Rule = Callable[[int], Operator]
-LAWS = ("deviation", "lip", "expansion")
+if TYPE_CHECKING:
+    from lipop.limit.contradiction import Contradiction
+    from lipop.limit.hypothesis import Hypothesis
+    from lipop.limit.truncation import LimitValue
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,6 +57,7 @@ class Architecture:
     Examples
     --------
     >>> import sympy
+    >>> from lipop.limit.laws import Uniform
     >>> from lipop.operators.linear import Affine
     >>> k = sympy.Symbol("k")
     >>> P = Affine(np.array([[1.0, 0.0], [0.0, 0.0]]))
@@ -89,12 +94,14 @@ class Architecture:
         start: int = 1,
         name: str = "",
     ) -> Architecture:
-        """Infinitely many blocks ``rule(1), rule(2), ...`` with declared laws.
+        """Infinitely many blocks ``rule(1), rule(2), ...``.
 
         Parameters
         ----------
         rule : callable
             ``rule(i)`` is the block ``T_i``, i >= 1. A Python function proves nothing: laws given with it are declared.
+            Laws that are not given are derived where the rule shows its formulas (AffineRule, Combination,
+            ResidualRule, Cycle; see :mod:`lipop.limit.derived`).
         on : Region or None
             The domain D (None: the whole space).
         limit : Operator or None
@@ -110,36 +117,84 @@ class Architecture:
         Raises
         ------
         DomainError, ShapeError, RegionError
-            If a block or T does not map the space into itself, or a law is malformed.
+            If a block or T does not map the space, or D, into itself, or a law is malformed.
         """
-        return _checked(rule, on, limit, deviation, index, lip, expansion, start, name)
+        return _built(rule, on, limit, {"deviation": deviation, "lip": lip, "expansion": expansion}, index, start, name)
 
     @staticmethod
-    def finite(operators: Sequence[Operator], on: Region | None = None, limit: Operator | None = None) -> Architecture:
-        """Finitely many blocks, the first one applied first."""
+    def finite(
+        operators: Sequence[Operator],
+        on: Region | None = None,
+        limit: Operator | None = None,
+        deviation: Any = None,
+        lip: Any = None,
+        expansion: Any = None,
+        name: str = "",
+    ) -> Architecture:
+        """Finitely many blocks, the first one applied first; laws may be sequences of one number per block."""
         blocks = tuple(operators)
         if not blocks:
             raise DomainError("an architecture needs at least one block")
         for i, block in enumerate(blocks, 1):
-            _fits(block, blocks[0].domain, f"block {i}")
-        base = _checked(lambda i: blocks[i - 1], on, limit, None, None, None, None, 1, "")
+            fits(block, blocks[0].domain, f"block {i}")
+        laws = {"deviation": deviation, "lip": lip, "expansion": expansion}
+        base = _built(lambda i: blocks[i - 1], on, limit, laws, None, 1, name)
         return dataclasses.replace(base, length=len(blocks))
 
     @staticmethod
-    def tied(block: Operator, on: Region | None = None) -> Architecture:
-        """The same block over and over: its own limit operator, with deviation 0 (derived)."""
-        base = _checked(lambda i: block, on, block, Uniform(0), None, None, None, 1, "")
-        return dataclasses.replace(base, origins={"deviation": "derived"})
+    def tied(block: Operator, on: Region | None = None, name: str = "") -> Architecture:
+        """The same block over and over (tied weights): its own limit operator, with deviation 0."""
+        return Architecture.periodic([block], on, name)
 
     @staticmethod
-    def periodic(blocks: Sequence[Operator], on: Region | None = None) -> Architecture:
+    def periodic(blocks: Sequence[Operator], on: Region | None = None, name: str = "") -> Architecture:
         """``blocks[0], blocks[1], ...``, again and again."""
-        blocks = tuple(blocks)
-        if not blocks:
-            raise DomainError("an architecture needs at least one block")
+        from lipop.limit.structure import Cycle
+
         for i, block in enumerate(blocks, 1):
-            _fits(block, blocks[0].domain, f"block {i}")
-        return _checked(lambda i: blocks[(i - 1) % len(blocks)], on, None, None, None, None, None, 1, "")
+            fits(block, blocks[0].domain, f"block {i}")
+        return _built(Cycle(blocks), on, None, {}, None, 1, name)
+
+    @staticmethod
+    def residual(
+        branch: Operator | Rule,
+        h: Any = 1,
+        index: Any = None,
+        on: Region | None = None,
+        norm: Operator | None = None,
+        place: str = "pre",
+        name: str = "",
+        **declared: Any,
+    ) -> Architecture:
+        """Residual blocks ``x + h(i) F_i(x)``, with a normalisation before the branch or after the sum.
+
+        Parameters
+        ----------
+        branch : Operator or callable
+            F, the same in every block, or ``i -> F_i``. Laws are derived for one F (without a norm after the sum).
+        h : number or SymPy expression
+            The step sizes.
+        index : SymPy symbol or None
+            The layer in ``h``.
+        norm : Operator or None
+            A normalisation N.
+        place : str
+            ``pre``: ``x + h(i) F_i(N x)``; ``post``: ``N(x + h(i) F_i(x))``.
+        **declared
+            ``limit``, ``deviation``, ``lip``, ``expansion``, ``start`` as in :meth:`by_rule`.
+
+        Examples
+        --------
+        >>> import sympy
+        >>> from lipop.operators.activation import tanh
+        >>> i = sympy.Symbol("i")
+        >>> arch = Architecture.residual(tanh(2), h=1 / i**2)
+        >>> arch.limit, arch.deviation, arch.origin("deviation")
+        (Identity(2 -> 2), Growth(i**(-2)), 'derived')
+        """
+        rule = residual_rule(branch, h, index, norm, place)
+        laws = {key: declared.pop(key, None) for key in LAWS}
+        return _built(rule, on, declared.pop("limit", None), laws, index, name=name, **declared)
 
     # ---- blocks and compositions ----
 
@@ -153,7 +208,7 @@ class Architecture:
         """
         if isinstance(i, bool) or not isinstance(i, int | np.integer) or i < 1 or (self.length and i > self.length):
             raise DomainError(f"blocks are counted 1, 2, ..., {self.length or '...'}; found {i!r}")
-        return _fits(self.rule(int(i)), self.space, f"block {i}")
+        return fits(self.rule(int(i)), self.space, f"block {i}")
 
     def S(self, n: int, m: int = 0) -> Operator:
         """``T_n o ... o T_{m+1}`` as an operator (the identity for n = m)."""
@@ -177,9 +232,17 @@ class Architecture:
         if not 0 <= m <= n:
             raise DomainError(f"S(n, m) needs 0 <= m <= n, found n={n}, m={m}")
         x = self.space.check(np.asarray(x))
+        apply = getattr(self.rule, "apply", None)
         for i in range(m + 1, n + 1):
-            x = self.block(i)(x)
+            x = self.block(i)(x) if apply is None else apply(i, x)
         return x
+
+    def limit_at(self, x: np.ndarray, tol: float, m: int = 0) -> LimitValue:
+        """``S_{inf,m} x`` to within ``tol``: value, depth, and the certified error (see
+        :func:`lipop.limit.truncation.limit_at`)."""
+        from lipop.limit.truncation import limit_at
+
+        return limit_at(self, x, tol, m)
 
     def truncate(self, n: int) -> Architecture:
         """The first n blocks."""
@@ -191,10 +254,9 @@ class Architecture:
         """Without the first m blocks: block i of the result is block i + m."""
         if m < 0 or (self.length is not None and m >= self.length):
             raise DomainError(f"an architecture of {self.length or 'infinitely many'} blocks has none after {m}")
-        rule = self.rule
         return dataclasses.replace(
             self,
-            rule=lambda i: rule(i + m),
+            rule=shifted_rule(self.rule, m),
             start=max(1, self.start - m),
             length=None if self.length is None else self.length - m,
             deviation=None if self.deviation is None else self.deviation.shifted(m),
@@ -211,61 +273,35 @@ class Architecture:
             raise DomainError(f"an architecture has the laws {LAWS}, not {law!r}")
         return None if getattr(self, law) is None else self.origins.get(law, "declared")
 
+    def contradiction(self, law: str) -> Contradiction | None:
+        """A sampled block that breaks a declared law, with the point (None: none was found; what is derived is not
+        sampled)."""
+        from lipop.limit.contradiction import contradiction
+
+        return contradiction(self, law) if self.origin(law) == "declared" else None
+
+    @cached_property
+    def keeps_domain(self) -> Hypothesis | None:
+        """Whether the blocks map D into D: proved, refuted by a point, or None (the user says so)."""
+        from lipop.limit.invariance import keeps_domain
+
+        return keeps_domain(self)
+
     def __repr__(self) -> str:
         size = "infinite" if self.length is None else f"{self.length} blocks"
         return f"Architecture({self.name + ', ' if self.name else ''}{size}, {self.space.shape} in {self.space.norm})"
 
 
-def _fits(op: Operator, space: Space, what: str) -> Operator:
-    """The operator, if it maps the space into itself, in its norm."""
-    if not isinstance(op, Operator):
-        raise DomainError(f"{what} must be an Operator, found a {type(op).__name__}")
-    for side, found in (("takes", op.domain), ("gives", op.codomain)):
-        if not found.meets(space) or found.norm != space.norm:
-            raise ShapeError(
-                f"{what} {side} points of {found.shape} in {found.norm}, the architecture is on {space.shape} in "
-                f"{space.norm}"
-            )
-    return op
-
-
-def _checked(
-    rule: Rule, on: Region | None, limit: Operator | None, deviation: Any, index: Any, lip: Any, expansion: Any,
-    start: int, name: str,
-) -> Architecture:  # fmt: skip
-    if not callable(rule):
-        raise DomainError(f"the rule must be a function i -> Operator, found a {type(rule).__name__}")
-    first = rule(1)
-    if not isinstance(first, Operator):
-        raise DomainError(f"the rule must give Operators, rule(1) is a {type(first).__name__}")
-    space = first.domain
-    _fits(first, space, "block 1")
-    if limit is not None:
-        _fits(limit, space, "the limit operator")
-    if deviation is not None and limit is None:
-        raise DomainError("a deviation law compares with a limit operator: say limit=")
-    laws = (
-        _law(deviation, Uniform, index, start, "deviation"),
-        _law(lip, Law, index, start, "lip"),
-        _law(expansion, Law, index, start, "expansion"),
-    )
-    origins = {key: "declared" for key, law in zip(LAWS, laws, strict=True) if law is not None}
-    on = first._region(on)  # pyright: ignore[reportPrivateUsage]
-    return Architecture(rule, space, on, limit, *laws, start=start, origins=origins, name=name)
-
-
-def _law(value: Any, kind: type[Law], index: Any, start: int, what: str) -> Law | None:
-    if value is None:
-        return None
-    law = value if isinstance(value, Law) else kind(value, index, start)
-    if what == "deviation" and not isinstance(law, Uniform | Growth):
-        raise DomainError(f"a deviation law is Uniform or Growth, found {law!r}")
-    if index is not None and law.index is not None and law.index != index:
-        raise DomainError(f"{law!r} is a sequence in {law.index}, the architecture's index is {index}")
-    law = law if law.start == start else law.starting(start)
-    for i in range(start, min(start + 64, int(min(law.last, start + 64)))):
-        law.exact(i)  # negative, complex and undefined values are refused here
-    return law
+def _built(
+    rule: Rule,
+    on: Region | None,
+    limit: Operator | None,
+    laws: Mapping[str, Any],
+    index: Any,
+    start: int = 1,
+    name: str = "",
+) -> Architecture:
+    return Architecture(**fields(rule, on, limit, laws, index, start, name))
 
 
 __all__ = ["LAWS", "Architecture", "Rule"]

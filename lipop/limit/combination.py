@@ -130,9 +130,9 @@ class Combination:
                 out = y if out is None else np.add(out, y, out=out)
         if out is None:
             return x * x.dtype.type(same)
-        if same != 0:
-            out += x if same == 1 else x * x.dtype.type(same)
-        return out
+        if same == 0:
+            return out
+        return np.add(out, x if same == 1 else x * x.dtype.type(same), out=out)
 
     def shifted(self, m: int) -> Combination:
         """The rule without its first m blocks."""

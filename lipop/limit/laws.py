@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from lipop.errors import DomainError
 from lipop.limit.sequence import Term, as_expression, ball_function, index_of
 from lipop.limit.series import Series
 
+_FIRST = 64  # layers from the start on that are evaluated before a law is used
 _FAR = range(2**20, 2**20 + 4)  # indices at which a law for infinitely many layers must be defined, wherever it starts
 
 
@@ -114,6 +115,18 @@ class Law:
         """e(i), rounded down (not below zero)."""
         with workprec():
             return max(0.0, float_down(self.exact(i)))
+
+    def checked(self) -> Self:
+        """Itself, its first layers evaluated.
+
+        Raises
+        ------
+        DomainError
+            If it is negative or not a real number at one of the first layers.
+        """
+        for i in range(self.start, int(min(self.last + 1, self.start + _FIRST))):
+            self.exact(i)
+        return self
 
     # ---- its sum ----
 
