@@ -14,6 +14,7 @@ import numpy as np
 from lipop.certify.portfolio import lip as bracket
 from lipop.core.algebra import Identity, Relax
 from lipop.core.bound import UPPER, Bound, Claim
+from lipop.core.enclosure import Enclosed
 from lipop.core.operator import Operator
 from lipop.core.region import Ball, Box, Cloud, Everywhere, Region, Shell, TokenBall
 from lipop.core.rule import leaf, leaf_rule
@@ -302,12 +303,12 @@ def size_of(on: Region, kind: str) -> float:
 
 def fixed_points_exist(op: Operator, on: Region, name: str = "Fix N is not empty") -> Hypothesis:
     """A fixed point in D: by Brouwer on a bounded convex D, by Banach, or by solving in exact arithmetic."""
-    if on.convex and math.isfinite(size_of(on, op.domain.norm)):
-        return proved(name, "D is compact and convex, and N maps it into itself (Brouwer)")
+    bound = lip_upper(op, on)
+    if on.convex and math.isfinite(size_of(on, op.domain.norm)) and bound.known:
+        return proved(name, "D is compact and convex, and N is continuous and maps it into itself (Brouwer)", bound)
     once = idempotent(op, on)
     if once.holds:
         return proved(name, "every value of a projection is fixed", once.bound)
-    bound = lip_upper(op, on)
     if bound.known and bound.value < 1:
         return proved(name, "N is a contraction (Banach)", bound)
     m = homogeneous(op)
@@ -318,14 +319,17 @@ def fixed_points_exist(op: Operator, on: Region, name: str = "Fix N is not empty
             return proved(name, "x = A x + b has a solution, in exact arithmetic")
         if not solvable:
             return violated(name, "x = A x + b has no solution, in exact arithmetic")
-    if isinstance(on, Everywhere) and not op.domain.any_tokens and _exact_at_zero(op):
-        return proved(name, "N(0) = 0, by an enclosure")
+    if isinstance(on, Everywhere) and _fixes_zero(op):
+        return proved(name, "N(0) = 0")
     return unknown(name, "no fixed point is known")
 
 
-def _exact_at_zero(op: Operator) -> bool:
-    from lipop.core.enclosure import Enclosed
-
+def _fixes_zero(op: Operator) -> bool:
+    """Whether ``N(0) = 0``: an activation other than sigmoid and softplus, or shown by an enclosure without width."""
+    if isinstance(op, Activation):
+        return op.name not in ("sigmoid", "softplus")
+    if op.domain.any_tokens:
+        return False
     try:
         y = op.enclose(Enclosed.exact(np.zeros([n or 1 for n in op.domain.shape])))
     except LipopError:
