@@ -14,8 +14,9 @@ from lipop.core.enclosure import Enclosed, Stack, frobenius_up, gram_root
 from lipop.core.memo import remember
 from lipop.core.parallel import each
 from lipop.core.rounding import UNIT, gamma, inflate
-from lipop.operators.attention_forward import ENTRIES, AttentionForward, forward_fields, rotate
+from lipop.operators.attention_forward import AttentionForward, forward_fields, rotate
 from lipop.operators.token_norms import norms
+from lipop.operators.token_slices import SMALL
 
 if TYPE_CHECKING:
     from lipop.operators.attention import Attention
@@ -78,7 +79,7 @@ class AttentionFactors(AttentionForward):
         back = None if f.table is None else (f.table[0], -f.table[1])
         ev, eo, ek, ekap, eq = (row_errors(x) for x in (f.v, f.o, f.k, kap, f.q))
         tokens, dk = X.shape[0], attn.dk
-        step = max(1, ENTRIES // (tokens * dk))
+        step = max(1, 2 * SMALL // (tokens * dk))
 
         def rows(at: tuple[int, slice]) -> None:
             h, i = at
