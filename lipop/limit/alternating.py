@@ -22,11 +22,11 @@ from lipop.core.bound import LOWER, UPPER, Bound, Bracket, Claim, Witness
 from lipop.core.enclosure import Enclosed
 from lipop.core.matrices import Matrix
 from lipop.core.operator import Operator
-from lipop.core.rounding import float_up, workprec
+from lipop.core.rounding import workprec
 from lipop.core.rule import derive, leaf, parts_digest
 from lipop.errors import DomainError, ProofError, ShapeError
-from lipop.limit.projection_gaps import scaled
 from lipop.limit.projection_rates import ANGLE_LOWER, ANGLE_UPPER, PRODUCT, gap_digest, subspaces_digest
+from lipop.limit.spectral import spectral_norm
 from lipop.operators.projection_basis import BITS, common
 from lipop.operators.projection_linear import AffineProjection, IntersectionProjection, SubspaceProjection
 
@@ -105,33 +105,22 @@ class SubspacePair:
         return self._end(rule)
 
     def _end(self, rule: str) -> float:
-        matrix, exponent = self._cross
-        if matrix is None:
-            return 0.0
-        if rule == ANGLE_UPPER:
-            return float(np.ldexp(matrix._upper(1e-9), exponent))  # pyright: ignore[reportPrivateUsage]
-        v = matrix._top(1e-9)  # pyright: ignore[reportPrivateUsage]
-        return float(np.ldexp(matrix._lower(v), exponent))  # pyright: ignore[reportPrivateUsage]
+        return self._ends[0 if rule == ANGLE_LOWER else 1]
 
     @cached_property
-    def _cross(self) -> tuple[Matrix | None, int]:
-        """``B_1^T (I - Q) B_2`` in orthonormal bases: its norm is the cosine; scaled by a power of two."""
-        import flint
-
+    def _ends(self) -> tuple[float, float]:
+        """The norm of ``B_1^T (I - Q) B_2`` in orthonormal bases."""
         a, b = self.first.basis, self.second.basis
         if not (a.rank and b.rank):
-            return None, 0
+            return 0.0, 0.0
         shared = common([a, b], [_spanning(self.first), _spanning(self.second)])
         with workprec(BITS):
             cross = a.exact.transpose() * b.exact
             if shared.rank:
                 cross = cross - (a.exact.transpose() * shared.exact) * (shared.exact.transpose() * b.exact)
-            # the bases are orthonormal to within 2^-90, so cross is known to within 2^-87
-            near, exponent = scaled(cross)
-            if near is None or exponent < -80:
-                return Matrix(np.zeros((1, 1)), 2.0**-80), 0
-            slack = float_up(flint.arb(2) ** (-87 - exponent))
-            return Matrix(near.mid, (near.error + slack) * (1 + 1e-15)), exponent
+            # the bases are orthonormal to within 2^-90, so that the norm is known to within 2^-87
+            low, high = spectral_norm(cross, 2.0**-87)
+        return min(low, 1.0), min(high, 1.0)
 
 
 def _spanning(p: Subspace) -> np.ndarray:

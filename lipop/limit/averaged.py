@@ -18,6 +18,7 @@ from lipop.core.operator import Operator
 from lipop.core.region import Everywhere
 from lipop.core.rule import derive, leaf, norms_of, unknown
 from lipop.limit.averaged_rules import EXACT, OWN, QUANTITY, exact_averagedness, own_averagedness
+from lipop.limit.evidence import NONEXPANSIVE, exactly_nonexpansive
 
 
 def averagedness(op: Operator) -> Bound:
@@ -66,6 +67,8 @@ def _general(op: Operator, claim: Claim) -> Bound | None:
     if value <= 1:
         return leaf(EXACT, claim, value, op)
     lip = op.lip()
+    if not (lip.known and lip.value <= 1) and exactly_nonexpansive(op):
+        lip = leaf(NONEXPANSIVE, op.claim("lip", Everywhere()), 1.0, op)
     return derive("averaged.contraction@1", claim, (lip,)) if lip.known and lip.value <= 1 else None
 
 

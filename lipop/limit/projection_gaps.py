@@ -14,16 +14,16 @@ from typing import Any
 
 from lipop.core.algebra import Relax
 from lipop.core.bound import UPPER, Bound, Claim, Witness
-from lipop.core.matrices import Matrix
 from lipop.core.operator import Operator
 from lipop.core.rounding import float_up, workprec
 from lipop.core.rule import leaf, norms_of
 from lipop.errors import ProofError
 from lipop.limit.exact import homogeneous, powers
 from lipop.limit.projection_rates import GAP, gap_digest
+from lipop.limit.spectral import spectral_norm
 from lipop.operators.linear import _Linear  # pyright: ignore[reportPrivateUsage]
 from lipop.operators.projection import Projection
-from lipop.operators.projection_basis import BITS, balls, floats, frobenius
+from lipop.operators.projection_basis import BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,26 +147,7 @@ def matrix_norm(a: Any, norm_in: str, norm_out: str) -> float:
         return max(float_up(sum(row, start=flint.arb(0))) for row in size)
     if norm_in == "l1":
         return max(float_up(sum((row[j] for row in size), start=flint.arb(0))) for j in range(cols))
-    if norm_in != "l2":
-        return math.inf
-    matrix, exponent = scaled(a)
-    if matrix is None:
-        return 0.0
-    upper = matrix._upper(1e-9)  # pyright: ignore[reportPrivateUsage]
-    return float_up(flint.arb(upper) * flint.arb(2) ** exponent)
+    return spectral_norm(a)[1] if norm_in == "l2" else math.inf
 
 
-def scaled(a: Any) -> tuple[Matrix | None, int]:
-    """An arb matrix as a float64 one with its error, times a power of two (None: it is zero)."""
-    import flint
-
-    tops = [v.abs_upper().mid().man_exp() for v in a.entries() if not v.is_zero()]
-    if not tops:
-        return None, 0
-    exponent = max(int(man).bit_length() + int(exp) for man, exp in tops)
-    near = a * (flint.arb(2) ** -exponent)
-    mid = floats(near)
-    return Matrix(mid, float_up(frobenius(near - balls(mid)))), exponent
-
-
-__all__ = ["PowerGap", "exact_gap", "matrix_norm", "relaxation_factor", "scaled"]
+__all__ = ["PowerGap", "exact_gap", "matrix_norm", "relaxation_factor"]

@@ -18,7 +18,7 @@ GAP = leaf_rule(
         "T^n - Q itself: 0 for an idempotent T; (1 - c)^n for T = (1 - c) I + c P, P a nearest-point map (0 <= c <= 1)"
         " or a linear projection (0 <= c <= 2); otherwise the norm of (A - Q)^n, A and Q rational, in ball arithmetic"
     ),
-    grid=30,
+    grid=53,
     quantity="lip",
     side=UPPER,
 )
@@ -31,15 +31,15 @@ PRODUCT = leaf_rule(
 )
 ANGLE_UPPER = leaf_rule(
     "angle.upper@1",
-    reference="cosine of the Friedrichs angle: |P_1 P_2 - Q| in orthonormal bases from ball arithmetic (Cholesky)",
-    grid=30,
+    reference="cosine of the Friedrichs angle: |P_1 P_2 - Q| in orthonormal bases, elimination in ball arithmetic",
+    grid=53,
     quantity="op_norm",
     side=UPPER,
 )
 ANGLE_LOWER = leaf_rule(
     "angle.lower@1",
-    reference="cosine of the Friedrichs angle from below: |(P_1 P_2 - Q) v| / |v| in the same bases",
-    grid=30,
+    reference="cosine of the Friedrichs angle from below: the same elimination meets a negative pivot",
+    grid=53,
     quantity="op_norm",
     side=LOWER,
 )
