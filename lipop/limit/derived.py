@@ -18,6 +18,7 @@ from lipop.core.algebra import Identity, Scale, Sum
 from lipop.core.operator import Operator
 from lipop.core.region import Ball, Everywhere, Region
 from lipop.errors import DomainError
+from lipop.limit.affine import affine_parts
 from lipop.limit.affine_laws import absolute, affine_deviation
 from lipop.limit.combination import Combination
 from lipop.limit.deviations import upper
@@ -191,6 +192,9 @@ def _combined_lip(rule: Combination, on: Region) -> Any | None:
     lips = [_proved_lip(op, on) for _, op in rule.terms]
     if any(v is None for v in lips):
         return None
+    diagonal = _diagonal(rule) if len(rule.terms) > 1 else None
+    if diagonal is not None:
+        return _largest([absolute(e, rule.index) for e in diagonal])
     sizes = [absolute(c, rule.index) for c, _ in rule.terms]
     total = sympy.Add(*(s * as_expression(v, "a constant") for s, v in zip(sizes, lips, strict=True)))
     k = next((k for k, (c, op) in enumerate(rule.terms) if isinstance(op, Identity) and c == 1), None)
@@ -198,10 +202,29 @@ def _combined_lip(rule: Combination, on: Region) -> Any | None:
         return total
     h, field = rule.terms[1 - k]
     one_sided = field.dahlquist(on)
-    if not (one_sided.known and one_sided.status == "PROVED" and sizes[1 - k] == h):
+    known = one_sided.known and one_sided.status == "PROVED" and sizes[1 - k] == sympy.together(h)
+    if not known or one_sided.value >= (1 - 1e-6) * (lips[1 - k] or 0.0):
         return total
     a, L = (as_expression(v, "a constant") for v in (one_sided.value, lips[1 - k]))
     return sympy.sqrt(sympy.factor(1 + 2 * h * a + h**2 * L**2))
+
+
+def _diagonal(rule: Combination) -> list[Any] | None:
+    """The different entries of ``sum c_j(i) D_j``, if every operator is affine with a diagonal matrix, stored exactly:
+    their largest absolute value is Lip in every norm."""
+    columns: list[tuple[Any, np.ndarray]] = []
+    for c, op in rule.terms:
+        parts = affine_parts(op)
+        if parts is None or np.any(parts[0].err):
+            return None
+        M = parts[0].mid
+        if M.shape[0] != M.shape[1] or np.any(M[~np.eye(len(M), dtype=bool)]):
+            return None
+        columns.append((c, np.diag(M)))
+    rows = sorted({tuple(float(v) for v in row) for row in zip(*(d for _, d in columns), strict=True)})
+    if len(rows) > 6:
+        return None
+    return [sum(c * as_expression(v, "an entry") for (c, _), v in zip(columns, row, strict=True)) for row in rows]
 
 
 def _combined_expansion(rule: Combination, on: Region) -> Any | None:
@@ -218,7 +241,8 @@ def _combined_expansion(rule: Combination, on: Region) -> Any | None:
         return None
     sizes = [absolute(c, rule.index) for c, _ in rule.terms]
     rest = [s * as_expression(v, "a constant") for s, v in zip(sizes, lips, strict=True)]
-    return sympy.Max(0, sizes[k] - sympy.Add(*(r for j, r in enumerate(rest) if j != k)))
+    gap = sympy.together(sizes[k] - sympy.Add(*(r for j, r in enumerate(rest) if j != k)))
+    return gap if absolute(gap, rule.index) == gap else sympy.Max(0, gap)
 
 
 # ---- helpers -------------------------------------------------------------------------------------------------------
