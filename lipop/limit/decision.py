@@ -41,7 +41,7 @@ class Decision:
         return f"{self.argument}: {self.reason}"
 
 
-def witness(arch: Architecture, m: int = 0, most: int = 4096) -> Orbits | None:
+def witness(arch: Architecture, m: int = 0, most: int = 1024) -> Orbits | None:
     """Orbits that show what a proof of non-existence says, as float64 gives them.
 
     Parameters
@@ -60,7 +60,7 @@ def witness(arch: Architecture, m: int = 0, most: int = 4096) -> Orbits | None:
     if len(points) == 0:
         return None
     kind = arch.space.norm
-    depths = [m + 2**k for k in range(13) if 2**k <= most]
+    depths = [m + 2**k for k in range(11) if 2**k <= most]
     late = range(m + most // 2, m + most)
     best: Orbits | None = None
     gap = 0.0
@@ -93,9 +93,9 @@ def _starts(arch: Architecture) -> list[np.ndarray]:
 
     shape = [3 if n is None else n for n in arch.space.shape]
     size = int(np.prod(shape))
-    units = [np.eye(size)[k].reshape(shape) for k in range(min(size, 3))]
+    units = [np.eye(size)[k].reshape(shape) for k in range(min(size, 2))]
     inside = [x for x in units if arch.on.contains(x)]
-    drawn = sample(arch.block(1), arch.on, 2)
+    drawn = sample(arch.block(1), arch.on, 1)
     return [*inside, *([] if drawn is None else list(drawn))]
 
 

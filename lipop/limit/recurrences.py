@@ -62,7 +62,7 @@ def scalar(a: Any, b: Any, index: Any) -> Decision | None:
     turning = alternating or (limit is not None and limit != 1)
     if grown.value == INFINITE or turning:
         what = "is unbounded" if grown.value == INFINITE else "keeps its size without settling"
-        return _for_pairs(a, b, index, zero, f"the difference of two orbits {what}: {grown.reason}")
+        return _for_pairs(b, zero, f"the difference of two orbits {what}: {grown.reason}")
     return _settling(b, index, limit, grown.reason)
 
 
@@ -134,11 +134,12 @@ def _limit(b: Any, index: Any) -> Any | None:
     return found if not alternating or found == 0 else None
 
 
-def _for_pairs(a: Any, b: Any, index: Any, zero: int, reason: str) -> Decision:
+def _for_pairs(b: Any, zero: int, reason: str) -> Decision:
     """Two orbits do not come together: from block zero + 1 on there is a limit for one start at most."""
     if zero == 0:
         return Decision(False, False, ARGUMENT, reason)
-    return Decision(None, False, ARGUMENT, f"behind block {zero}: {reason}", zero)
+    exists = True if b == 0 else None  # block `zero` sends everything to b(zero); from 0 nothing moves
+    return Decision(exists, False, ARGUMENT, f"behind block {zero}: {reason}", zero)
 
 
 def _settling(b: Any, index: Any, limit: Any, reason: str) -> Decision | None:

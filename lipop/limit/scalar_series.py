@@ -67,11 +67,19 @@ def series(expr: Any, index: Any, start: int = 1) -> Sum:
         return Sum(False, False, f"the terms do not tend to 0: {expr}")
     if sign in (1, -1) and not alternating and summable is False:
         return Sum(False, False, f"the terms have one sign from some index on, and do not sum: {why}")
-    if sign in (1, -1) and alternating and limit == 0:
-        falls = eventual_sign(sign * (plain.subs(index, index + 1) - plain), index, start)
-        if falls == -1:
-            return Sum(True, False if summable is False else None, "alternating, of sizes that decrease to 0 (Leibniz)")
+    if sign in (1, -1) and alternating and limit == 0 and _falls(sign * plain, index, start):
+        return Sum(True, False if summable is False else None, "alternating, of sizes that decrease to 0 (Leibniz)")
     return Sum(None, None, f"whether {expr} sums is not decided: {why}")
+
+
+def _falls(size: Any, index: Any, start: int) -> bool:
+    """Whether sizes decrease from some index on: by their differences, or by the derivative of the formula."""
+    if eventual_sign(size.subs(index, index + 1) - size, index, start) == -1:
+        return True
+    import sympy
+
+    slope = sympy.diff(size, index)
+    return not slope.has(sympy.Derivative) and eventual_sign(slope, index, start) == -1
 
 
 def without_sign(expr: Any, index: Any) -> tuple[Any, bool]:
