@@ -134,10 +134,9 @@ def test_more_than_two_subspaces(seed, m):
     found = limit_projection(op)
     product = np.linalg.multi_dot([dense(p) for p in parts])
     q = dense(found.Q)
-    for n in (1, 3):
-        measured = np.linalg.norm(np.linalg.matrix_power(product, n) - q, 2)
-        assert measured <= found.rate(n, 1.0) * (1 + 1e-9) + 1e-12
-    assert np.linalg.norm(product - q, 2) >= found.rate(1, 1.0) * (1 - 1e-6) - 1e-12
+    once = found.rate(1, 1.0)
+    assert once * (1 - 1e-6) - 1e-12 <= np.linalg.norm(product - q, 2) <= once * (1 + 1e-9) + 1e-12
+    assert np.linalg.norm(np.linalg.matrix_power(product, 3) - q, 2) <= once**3 * (1 + 1e-8) + 1e-12
 
 
 def test_proofs_of_rates_are_redone():
@@ -210,21 +209,21 @@ def test_the_nearest_point_of_an_intersection(name, seed):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("rounds", [1, 2, 3, 10])
-def test_certificates_hold_at_every_round(name, rounds):
+def test_certificates_hold_at_every_round(name):
     """Cut short, the stated error and distances still enclose those of a long run."""
     sets, inside = CASES[name], INSIDE[name]
     for seed in range(5):
         x = 3 * np.random.default_rng([seed, 7]).standard_normal(3)
-        best = dykstra(sets, x, tolerance=1e-8, inside=inside, rounds=400)
-        early = dykstra(sets, x, tolerance=1e-12, inside=inside, rounds=rounds)
-        assert early.rounds <= rounds
-        assert norm(early.point - best.point) <= early.error + best.error
-        assert early.distance[0] <= best.distance[1]
-        assert early.distance[1] >= best.distance[0]
-        plain = dykstra(sets, x, tolerance=1e-12, rounds=rounds)
-        assert plain.distance[0] <= best.distance[1]
-        assert plain.error == plain.distance[1] == np.inf
+        best = dykstra(sets, x, tolerance=3e-7, inside=inside, rounds=400)
+        for rounds in (1, 2, 3, 10):
+            early = dykstra(sets, x, tolerance=1e-12, inside=inside, rounds=rounds)
+            assert early.rounds <= rounds
+            assert norm(early.point - best.point) <= early.error + best.error
+            assert early.distance[0] <= best.distance[1]
+            assert early.distance[1] >= best.distance[0]
+            plain = dykstra(sets, x, tolerance=1e-12, rounds=rounds)
+            assert plain.distance[0] <= best.distance[1]
+            assert plain.error == plain.distance[1] == np.inf
 
 
 def test_alternating_projections_go_elsewhere():
