@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,6 +181,41 @@ class Rate:
         return "\\ge" if self.lower else "\\le"
 
 
+class Rates(Mapping[str, Rate]):
+    """Rates by name, some of which are looked for only when they are asked for.
+
+    Parameters
+    ----------
+    ready : mapping of str to Rate
+    later : mapping of str to callable
+        Each gives a Rate, or None where there is none.
+
+    Examples
+    --------
+    >>> rates = Rates({}, {"lip": lambda: None})
+    >>> list(rates), "lip" in rates
+    ([], False)
+    """
+
+    def __init__(self, ready: Mapping[str, Rate], later: Mapping[str, Callable[[], Rate | None]] | None = None) -> None:
+        self._ready, self._later = dict(ready), dict(later or {})
+
+    def __getitem__(self, name: str) -> Rate:
+        if name in self._later:
+            found = self._later.pop(name)()
+            if found is not None:
+                self._ready[name] = found
+        return self._ready[name]
+
+    def __iter__(self) -> Iterator[str]:
+        for name in list(self._later):
+            self.get(name)
+        return iter(self._ready)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
 @dataclass(frozen=True, eq=False)
 class Conclusion:
     """What a theorem says about one architecture.
@@ -286,6 +321,7 @@ __all__ = [
     "Hypothesis",
     "Orbits",
     "Rate",
+    "Rates",
     "declared",
     "proved",
     "unknown",

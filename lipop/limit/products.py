@@ -92,7 +92,12 @@ def _near_one(law: Law) -> Product:
 
 def nonnegative_from(expr: Any, index: Any, start: int) -> int:
     """An index from which on an expression that is eventually not negative may serve as a law."""
+    import sympy
+
     if index is None:
+        return start
+    n = sympy.Symbol("n", integer=True, positive=True)
+    if expr.xreplace({index: n + start - 1}).is_nonnegative:
         return start
     bad = [i for i in range(start, start + 64) if not expr.subs(index, i).is_nonnegative]
     return bad[-1] + 1 if bad else start

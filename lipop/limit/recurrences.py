@@ -6,19 +6,21 @@ other than 0, ``x_n = P_n (x_0 + sum b(i) / P_i)``.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from lipop.errors import DomainError
 from lipop.limit.decision import Decision
 from lipop.limit.evidence import limit_of
 from lipop.limit.laws import Law
-from lipop.limit.products import INFINITE, ZERO, eventual_sign, product
+from lipop.limit.products import INFINITE, ZERO, eventual_sign, nonnegative_from, product
 from lipop.limit.scalar_series import series, without_sign
 from lipop.limit.sequence import as_expression
 
 ARGUMENT = "a linear recurrence"
 
 
+@lru_cache(maxsize=1024)
 def scalar(a: Any, b: Any, index: Any) -> Decision | None:
     """Decide whether ``x_n`` converges for every real x_0, and for every way to begin later (None: not decided).
 
@@ -97,10 +99,7 @@ def _product(size: Any, index: Any, start: int) -> Any | None:
 
     sign = eventual_sign(size, index, start) if size.has(index) else (1 if size >= 0 else -1)
     value = sympy.Abs(size) if sign is None else (size if sign >= 0 else -size)
-    begin = start
-    if sign is not None and value.has(index):
-        bad = [i for i in range(start, start + 64) if not value.subs(index, i).is_nonnegative]
-        begin = bad[-1] + 1 if bad else start
+    begin = nonnegative_from(value, index, start) if sign is not None and value.has(index) else start
     try:
         return product(Law(value, index, begin))
     except DomainError:

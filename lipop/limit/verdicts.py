@@ -25,7 +25,7 @@ from lipop.limit.theorems.theorem_3 import theorem_3
 from lipop.limit.theorems.theorem_4_5 import theorem_4
 
 EXISTS, DOES_NOT_EXIST, UNDECIDED = "EXISTS", "DOES_NOT_EXIST", "UNDECIDED"
-THEOREMS: tuple[Callable[[Architecture], Conclusion], ...] = (theorem_1, theorem_2, theorem_3, theorem_4)
+THEOREMS: tuple[Callable[[Architecture], Conclusion], ...] = (theorem_1, theorem_2, theorem_3)
 ARGUMENTS: tuple[Callable[[Architecture], Decision | None], ...] = (repeating, affine_rule)
 
 
@@ -151,10 +151,19 @@ def verdict(arch: Architecture) -> Verdict:
     broken = contradiction(arch)
     if broken is not None:
         return Verdict(arch, UNDECIDED, None, f"a declared law is broken: {broken}", contradiction=broken)
-    conclusions = (*(t(arch) for t in THEOREMS), *residual_conclusions(arch))
     decisions = [d for d in (a(arch) for a in ARGUMENTS) if d is not None] if arch.length is None else []
+    conclusions = tuple(t(arch) for t in THEOREMS)
+    if not any(_settles(x) for x in (*decisions, *conclusions)):
+        conclusions = (*conclusions, theorem_4(arch), *residual_conclusions(arch))
     voices = [*map(_decided, decisions), *(_concluded(c) for c in conclusions if c.holds)]
     return _weigh(arch, [v for v in voices if v.exists is not None or v.tail_stable is not None], conclusions)
+
+
+def _settles(found: Decision | Conclusion) -> bool:
+    """Whether it proves an answer and tail-stability, so that nothing is left to ask."""
+    if isinstance(found, Conclusion) and (not found.holds or found.assumptions):
+        return False
+    return found.exists is False or found.tail_stable is True or None not in (found.exists, found.tail_stable)
 
 
 def contradiction(arch: Architecture) -> Any:

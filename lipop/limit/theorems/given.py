@@ -10,7 +10,6 @@ from lipop.core.bound import Bound
 from lipop.core.operator import Operator
 from lipop.core.region import Everywhere, Region
 from lipop.errors import DomainError
-from lipop.limit.affine_laws import affine_deviation
 from lipop.limit.architecture import Architecture
 from lipop.limit.evidence import size_of
 from lipop.limit.hypothesis import Hypothesis, Rate, declared, proved, violated
@@ -18,7 +17,7 @@ from lipop.limit.law_bounds import LawBounds, assumption
 from lipop.limit.laws import Growth, Law, Uniform
 from lipop.limit.rates import conclude
 from lipop.limit.sequence import as_expression
-from lipop.limit.structure import AffineRule, Cycle
+from lipop.limit.structure import Cycle
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +62,7 @@ def law_bounds(arch: Architecture, law: Law, name: str, origin: str) -> LawBound
 
 
 def given(arch: Architecture, limit: Operator | None = None, deviation: Law | None = None) -> Given | None:
-    """The limit map and the deviation law: the arguments where they are given, else the architecture's own, else those
-    that formulas as entries of affine blocks give.
+    """The limit map and the deviation law: the arguments where they are given, else the architecture's own.
 
     Returns
     -------
@@ -76,20 +74,26 @@ def given(arch: Architecture, limit: Operator | None = None, deviation: Law | No
     DomainError
         If a limit map is given without a law although the architecture's law compares with another map.
     """
+    if limit is not None or deviation is not None:
+        return _given(arch, limit, deviation)
+    kept = arch.__dict__.get("_given")
+    if kept is None:
+        kept = (_given(arch, None, None),)
+        object.__setattr__(arch, "_given", kept)  # laws are decided once for all theorems
+    return kept[0]
+
+
+def _given(arch: Architecture, limit: Operator | None, deviation: Law | None) -> Given | None:
     law, origin = deviation, "declared"
     if law is None or law is arch.deviation:
         law, origin = arch.deviation, arch.origin("deviation") or "declared"
         if limit is not None and arch.limit is not None and limit != arch.limit:
             raise DomainError("the architecture's deviation law compares with another map: give deviation= with limit=")
     limit = arch.limit if limit is None else limit
-    if law is None and isinstance(arch.rule, Cycle) and len(arch.rule.cycle) == 1:
+    if law is None and isinstance(arch.rule, Cycle) and len(arch.rule.cycle) == 1:  # behind a head
         block = arch.rule.cycle[0]
         if limit in (None, block):
             limit, law, origin = block, Uniform(0, start=len(arch.rule.head) + 1), "derived"
-    if law is None and isinstance(arch.rule, AffineRule):
-        found = affine_deviation(arch.rule)
-        if found is not None and limit in (None, found[0]):
-            limit, law, origin = *found, "derived"
     if law is None or limit is None:
         return None
     if isinstance(law, Growth) and law.values is None:

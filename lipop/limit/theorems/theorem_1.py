@@ -14,10 +14,11 @@ import numpy as np
 
 from lipop.core.bound import Bound
 from lipop.core.operator import Operator
+from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
 from lipop.limit.evidence import finite_lip, idempotent, summable
 from lipop.limit.exact import homogeneous
-from lipop.limit.hypothesis import Conclusion, Rate
+from lipop.limit.hypothesis import Conclusion, Rate, Rates
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import (
@@ -85,7 +86,7 @@ def theorem_1(arch: Architecture, limit: Operator | None = None, deviation: Law 
     return Conclusion("theorem 1", hypotheses, STATEMENT, True, True, T, _rates(facts, lipschitz.bound))
 
 
-def _rates(facts: Given, lip: Bound) -> dict[str, Rate]:
+def _rates(facts: Given, lip: Bound) -> Rates:
     law, bounds = facts.law, facts.bounds
     L = symbol_constant(lip)
 
@@ -104,8 +105,7 @@ def _rates(facts: Given, lip: Bound) -> dict[str, Rate]:
     }
     if facts.grows:
         rates = {key: grown(rate, lambda r: orbit_size(facts, lip, r)) for key, rate in rates.items()}
-    lipschitz = lip_rate(facts.arch)
-    return rates if lipschitz is None else {**rates, "lip": lipschitz}
+    return Rates(rates, {"lip": lambda: lip_rate(facts.arch)})
 
 
 def _error(T: Operator, L: Any, law: Law) -> tuple[str, Any]:
@@ -164,7 +164,10 @@ def lip_rate(arch: Architecture) -> Rate | None:
     law = arch.lip
     if law is None or law.expr is None:
         return None
-    excess = Law(sympy.Max(law.expr - 1, 0), law.index, law.start)
+    try:
+        excess = Law(_excess(law), law.index, law.start)
+    except DomainError:
+        return None
     if excess.summable is not True:
         return None
     bounds = law_bounds(arch, excess, "lip", arch.origin("lip") or "declared")
@@ -179,6 +182,21 @@ def lip_rate(arch: Architecture) -> Rate | None:
         return sympy.Product(sympy.Max(term, 1), (i, depth_symbol() + 1, sympy.oo))
 
     return Rate(r"\mathrm{Lip}(S_{\infty,n})", at, symbolic)
+
+
+def _excess(law: Law) -> Any:
+    """``max(a(i) - 1, 0)``, without the maximum where the sign is known for every i."""
+    import sympy
+
+    gap = sympy.together(law.expr - 1)
+    if law.index is not None:
+        n = sympy.Symbol("n", integer=True, positive=True)
+        gap_from = gap.xreplace({law.index: n + law.start - 1})
+        if gap_from.is_nonnegative:
+            return gap
+        if gap_from.is_nonpositive:
+            return sympy.Integer(0)
+    return sympy.Max(gap, 0)
 
 
 __all__ = ["lip_rate", "nearest_point", "orbit_size", "orthogonal", "theorem_1", "value_at_zero"]
