@@ -76,7 +76,7 @@ _HOMES = (
     "lipop.operators",
 )
 _MODELS = ("Model", "load")
-_PARTS = ("certify", "cli", "core", "errors", "limit", "models", "operators", "report", "runs", "testing")
+_PARTS = ("certify", "cli", "core", "errors", "limit", "models", "operators", "report", "runs", "scaling", "testing")
 __all__ = [
     "Activation",
     "Affine",

@@ -1,0 +1,36 @@
+"""Scaling laws: the laws, their fits with intervals, allocation; performance and its decomposition.
+
+Names are loaded when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lipop.scaling import laws
+    from lipop.scaling.allocation import Allocation
+    from lipop.scaling.law import Parameter, ScalingLaw, Variable
+
+_HOMES = {
+    "Allocation": "allocation",
+    "Parameter": "law",
+    "ScalingLaw": "law",
+    "Variable": "law",
+}
+__all__ = ["Allocation", "Parameter", "ScalingLaw", "Variable", "laws"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "laws":
+        return import_module("lipop.scaling.laws")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lipop.scaling' has no attribute {name!r}")
+    value = getattr(import_module(f"lipop.scaling.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
