@@ -13,7 +13,9 @@ from lipop.core.matrices import Matrix
 from lipop.core.operator import Operator
 from lipop.core.region import Ball, Box, Region, as_ball
 from lipop.core.rounding import dot_up, inflate
-from lipop.operators.linear import Affine, Diagonal, LinearProduct
+from lipop.operators.linear import Affine, Diagonal, LinearProduct, _Linear  # pyright: ignore[reportPrivateUsage]
+from lipop.operators.projection import Projection
+from lipop.operators.projection_oblique import ObliqueProjection
 
 LARGEST = 1024
 """Numbers in a point up to which matrices are formed."""
@@ -35,6 +37,9 @@ def affine_parts(op: Operator) -> Parts | None:
     zero = Enclosed.exact(np.zeros(op.codomain.width))
     if isinstance(op, Affine):
         return Enclosed.exact(op.A), zero if op.b is None else Enclosed.exact(op.b)
+    if isinstance(op, Projection | ObliqueProjection) and isinstance(op, _Linear):
+        m = op._matrix()  # pyright: ignore[reportPrivateUsage]
+        return Enclosed(m.mid, np.full((1, 1), m.error)), op.enclose(Enclosed.exact(np.zeros(op.domain.width)))
     if isinstance(op, Diagonal):
         return Enclosed.exact(np.diag(np.asarray(op.d, dtype=np.float64))), zero
     if isinstance(op, Identity):

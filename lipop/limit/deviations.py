@@ -1,6 +1,7 @@
 """Deviations ``d(A, B) = sup_{x in D} |A x - B x|`` between two operators, bracketed.
 
-From above: for affine maps by the matrix of the difference; at points by enclosing both values; for composed, added,
+From above: for affine maps by the matrix of the difference; for nearest-point maps of one kind by how far their sets
+are shifted; at points by enclosing both values; for composed, added,
 scaled, relaxed and residual maps with common parts by the calculus; otherwise from the centre of a ball by both
 Lipschitz constants. From below: by points found by ascent. The quantity of the bounds is ``distance``, and their
 operator the pair.
@@ -25,10 +26,18 @@ from lipop.core.space import norm
 from lipop.errors import DomainError, LipopError, NormMismatch, ProofError, ShapeError
 from lipop.limit import deviation_rules as rules
 from lipop.limit.affine import affine_parts, enclosing_ball, matrix_norm, row_reach, vector_norm
+from lipop.limit.shifts import shift
 
 AFFINE = leaf_rule(
     "between.affine@1",
     reference="|(M - N) c + v - w| + |M - N| r on a ball around c, M and N the matrices, rounding included",
+    grid=40,
+    quantity="distance",
+    side=UPPER,
+)
+SHIFTED = leaf_rule(
+    "between.shifted@1",
+    reference="two nearest-point maps of one kind with other parameters, on the whole space: lemmas of limit/shifts.py",
     grid=40,
     quantity="distance",
     side=UPPER,
@@ -91,6 +100,8 @@ class Between:
             raise ProofError("the claim is in other norms than the pair's")
         if rule == AFFINE:
             return self.affine(claim.region)
+        if rule == SHIFTED:
+            return shift(self.a, self.b)
         if rule == POINTS:
             return self.largest(claim.region)
         if rule in (POINT, POINT_FLOAT) and witness is not None:
@@ -195,7 +206,8 @@ def upper(a: Operator, b: Operator, on: Region) -> Bound:
     claim = pair.claim(on)
     if a.digest == b.digest:
         return derive(rules.SAME, claim, (), operator=a.digest)
-    found = [f for f in (_affine(pair, on), _at_points(pair, on), _by_parts(a, b, on), _by_ball(pair, on)) if f]
+    ways = _affine(pair, on), _shifted(pair, on), _at_points(pair, on), _by_parts(a, b, on), _by_ball(pair, on)
+    found = [f for f in ways if f is not None]
     known = [f for f in found if f.known and math.isfinite(f.value)]
     if known:
         return least(*known)
@@ -209,6 +221,11 @@ def upper(a: Operator, b: Operator, on: Region) -> Bound:
 def _affine(pair: Between, on: Region) -> Bound | None:
     raw = pair.affine(on)
     return leaf(AFFINE, pair.claim(on), raw, pair) if math.isfinite(raw) else None
+
+
+def _shifted(pair: Between, on: Region) -> Bound | None:
+    raw = shift(pair.a, pair.b)
+    return leaf(SHIFTED, pair.claim(on), raw, pair) if math.isfinite(raw) else None
 
 
 def _at_points(pair: Between, on: Region) -> Bound | None:
