@@ -36,6 +36,10 @@ class _Orthogonal(_Linear, Projection):
         """An orthonormal basis of the range of M, or of the row space of A."""
         raise NotImplementedError
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the basis, whose balls do not pickle: it is made again when asked for."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("basis", "_shift")}
+
     @property
     def domain(self) -> Space:
         return Space((len(self.basis.columns),))

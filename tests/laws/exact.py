@@ -176,6 +176,9 @@ def projection(op, x):
     if isinstance(op, lo.SubspaceProjection):
         m = matrix(op.M)
         return row(m * (m.transpose() * m).solve(m.transpose() * column(x)))
+    if isinstance(op, lo.IntersectionProjection):  # the zoo's planes share their first column
+        v = balls(op.parts[0].M[:, 0])
+        return v * (v * x).sum() / (v * v).sum()
     if isinstance(op, lo.AffineProjection):
         a = matrix(op.A)
         return x - row(a.transpose() * (a * a.transpose()).solve(a * column(x) - column(balls(op.b))))

@@ -304,6 +304,13 @@ def _unit(x: np.ndarray, norm: str) -> np.ndarray:
     return x / float(np.linalg.norm(x, {"l1": 1, "l2": 2, "linf": np.inf}[norm]))
 
 
+def _intersection(rng: np.random.Generator) -> Case:
+    """Two planes of 4-space that share their first column, and nothing else."""
+    shared, a, b = (weight(rng, 4, 1) for _ in range(3))
+    planes = tuple(lo.SubspaceProjection(np.concatenate([shared, other], axis=1)) for other in (a, b))
+    return _vector(lo.IntersectionProjection(planes), rng)
+
+
 def _semidefinite(rng: np.random.Generator) -> Case:
     x = rng.standard_normal((3, 3))
     return Case(lo.PSDProjection(3), x, token_regions(x))
@@ -334,6 +341,7 @@ PROJECTIONS: dict[str, Maker] = {
     "subspace projection": _projection(lambda rng: lo.SubspaceProjection(weight(rng, 4, 2))),
     "affine projection": _projection(lambda rng: lo.AffineProjection(weight(rng, 2, 4), weight(rng, 2))),
     "oblique projection": _projection(lambda rng: lo.ObliqueProjection(weight(rng, 4, 2), weight(rng, 4, 2))),
+    "intersection projection": _intersection,
     "psd projection": _semidefinite,
     "soft threshold": _projection(
         lambda rng: lo.SoftThreshold(np.array([0.4, 0.0, 0.2])),

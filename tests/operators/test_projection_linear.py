@@ -1,5 +1,7 @@
 """Projections onto subspaces: ill-conditioned bases and equations against 400-bit arithmetic, angles, exact ranks."""
 
+import pickle
+
 import flint
 import numpy as np
 import pytest
@@ -131,6 +133,26 @@ def test_oblique_projections_from_integers_are_exact_to_rounding():
     np.testing.assert_allclose(np.stack([op(e) for e in np.eye(3)], axis=1), expected, atol=1e-14)
     assert op.lip().value == pytest.approx(np.linalg.norm(expected, 2), rel=1e-7)
     assert op.idempotent
+
+
+def test_projections_pickle_without_their_bases():
+    subspace, affine = lo.SubspaceProjection(np.ones((3, 1))), lo.AffineProjection(np.ones((1, 3)), np.ones(1))
+    oblique = lo.ObliqueProjection(np.ones((3, 1)), np.eye(3)[:, :1])
+    x = np.array([1.0, 2.0, 4.0])
+    for op in (subspace, affine, oblique, lo.IntersectionProjection((subspace, subspace))):
+        again = pickle.loads(pickle.dumps(op))
+        assert again.digest == op.digest
+        np.testing.assert_array_equal(again(x), op(x))
+
+
+def test_intersections_need_subspaces_of_one_space():
+    line = lo.SubspaceProjection(np.ones((3, 1)))
+    assert lo.IntersectionProjection((line,)).dimension == 1
+    assert lo.IntersectionProjection((line, lo.SubspaceProjection(np.zeros((3, 1))))).dimension == 0
+    with pytest.raises(ShapeError, match="one space"):
+        lo.IntersectionProjection((line, lo.SubspaceProjection(np.ones((2, 1)))))
+    with pytest.raises(ShapeError, match="at least one"):
+        lo.IntersectionProjection(())
 
 
 def test_neighbouring_projections_are_multiplied_out():
