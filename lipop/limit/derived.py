@@ -202,7 +202,7 @@ def _combined_lip(rule: Combination, on: Region) -> Any | None:
         return total
     h, field = rule.terms[1 - k]
     one_sided = field.dahlquist(on)
-    known = one_sided.known and one_sided.status == "PROVED" and sizes[1 - k] == sympy.together(h)
+    known = one_sided.known and one_sided.status == "PROVED" and nonnegative(h, rule.index)
     if not known or one_sided.value >= (1 - 1e-6) * (lips[1 - k] or 0.0):
         return total
     a, L = (as_expression(v, "a constant") for v in (one_sided.value, lips[1 - k]))
@@ -242,10 +242,24 @@ def _combined_expansion(rule: Combination, on: Region) -> Any | None:
     sizes = [absolute(c, rule.index) for c, _ in rule.terms]
     rest = [s * as_expression(v, "a constant") for s, v in zip(sizes, lips, strict=True)]
     gap = sympy.together(sizes[k] - sympy.Add(*(r for j, r in enumerate(rest) if j != k)))
-    return gap if absolute(gap, rule.index) == gap else sympy.Max(0, gap)
+    return gap if nonnegative(gap, rule.index) else sympy.Max(0, gap)
 
 
 # ---- helpers -------------------------------------------------------------------------------------------------------
+
+
+def nonnegative(expr: Any, index: Any) -> bool:
+    """Whether an expression is known to be at least 0 for every index >= 1.
+
+    >>> import sympy
+    >>> i = sympy.Symbol("i")
+    >>> nonnegative(1 - 1 / i, i), nonnegative(1 - 2 / i, i)
+    (True, False)
+    """
+    import sympy
+
+    expr = sympy.together(expr)
+    return bool(absolute(expr, index) == expr)
 
 
 def _stored(v: Any) -> float | None:
@@ -287,4 +301,4 @@ def _tidy(expr: Any, index: Any) -> Any:
     return sympy.cancel(sympy.together(expr)) if index is not None and expr.is_rational_function(index) else expr
 
 
-__all__ = ["Derived", "derived"]
+__all__ = ["Derived", "derived", "nonnegative"]
