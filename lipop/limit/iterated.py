@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
 
+from lipop.core.algebra import Identity, Power, Relax, Restriction, Scale, Sum
+from lipop.core.composition import Composition
 from lipop.core.operator import Operator
 from lipop.core.region import Region
 from lipop.core.rounding import dot_up
 from lipop.core.space import Space, norm
 from lipop.errors import DomainError
+from lipop.operators.projection import FixedPoints
 
 LONGEST = 100_000
 """Steps after which an iteration is given up."""
@@ -54,6 +58,29 @@ def fixed_point(T: Operator, q: float) -> tuple[np.ndarray, float] | None:
     size = {"l1": float(np.abs(gap).sum()), "linf": float(np.abs(gap).max())}.get(T.domain.norm, dot_up(gap))
     size = size * (1 + 1e-12) + float(np.abs(x).sum()) * 2.0**-52  # the subtraction rounds
     return x, (size + forward.value) / (1 - q) * (1 + 1e-12)
+
+
+def certainly_fixes(T: Operator, x: np.ndarray) -> bool:
+    """Whether ``T x = x`` for certain, because every part of T fixes x: projections and proximal maps know their sets,
+    and compositions, powers, relaxations and convex combinations fix what all parts fix.
+
+    >>> import lipop as lo
+    >>> T = lo.relax(lo.SoftThreshold(np.ones(2)) @ lo.orthant_projection(2), 0.5)
+    >>> certainly_fixes(T, np.zeros(2)), certainly_fixes(T, np.ones(2))
+    (True, False)
+    """
+    if isinstance(T, Identity):
+        return True
+    if isinstance(T, Composition):
+        return all(certainly_fixes(f, x) for f in T.factors)
+    if isinstance(T, Power | Relax | Restriction):
+        return certainly_fixes(T.inner, x)
+    if isinstance(T, Sum):
+        weights = [t.c if isinstance(t, Scale) else 1.0 for t in T.terms]
+        parts = [t.inner if isinstance(t, Scale) else t for t in T.terms]
+        return sum(map(Fraction, weights)) == 1 and all(certainly_fixes(p, x) for p in parts)
+    known = getattr(T, "fixed_points", None)
+    return isinstance(known, FixedPoints) and known.holds(x)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,4 +139,4 @@ class IteratedLimit(Operator):
         return 1.0 if averagedness(self.T).value <= 1 else math.inf
 
 
-__all__ = ["IteratedLimit", "fixed_point"]
+__all__ = ["IteratedLimit", "certainly_fixes", "fixed_point"]

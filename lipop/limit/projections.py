@@ -33,7 +33,7 @@ from lipop.limit.averaged import averagedness
 from lipop.limit.averaged_rates import residual_rate
 from lipop.limit.evidence import fixed_points_exist, idempotent, lip_upper
 from lipop.limit.hypothesis import Hypothesis, Rate, declared, proved, unknown, violated
-from lipop.limit.iterated import IteratedLimit, fixed_point
+from lipop.limit.iterated import IteratedLimit, certainly_fixes, fixed_point
 from lipop.limit.projection_gaps import PowerGap, relaxation_factor
 from lipop.limit.projection_rates import error_from, gap_digest
 from lipop.limit.projections_affine import affine_limit
@@ -51,7 +51,7 @@ def limit_projection(T: Operator, point: np.ndarray | None = None) -> Projection
         From a space into itself.
     point : array, optional
         A fixed point of T, for averaged maps whose fixed points nothing else shows. It is taken on trust (the answer is
-        conditional on it) unless T is a product of projections onto sets that certainly contain it.
+        conditional on it) unless every part of T certainly fixes it.
 
     Returns
     -------
@@ -189,12 +189,14 @@ def _has_fixed_point(T: Operator, point: np.ndarray | None) -> Hypothesis:
     if point is not None:
         point = np.asarray(point, dtype=np.float64)
         T.domain.check(point, "the fixed point")
-        if all(isinstance(f, Projection) and f.holds(point) for f in T.unfolded):
-            return proved(name, "the point given lies in every set")
+        if certainly_fixes(T, point):
+            return proved(name, "every part of T fixes the point given")
         y = T(point)
         if float(np.abs(y - point).max()) > 1e-6 * (1 + float(np.abs(point).max())):
             raise DomainError("the point given is not fixed: T moves it by more than rounding does")
         return declared(name, "fixed point", "the point given is fixed to rounding")
+    elif not T.domain.any_tokens and certainly_fixes(T, np.zeros([n or 1 for n in T.domain.shape])):
+        return proved(name, "every part of T fixes 0")
     return fixed_points_exist(T, Everywhere(), name)
 
 

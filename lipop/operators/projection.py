@@ -35,6 +35,8 @@ class FixedPoints:
     ----------
     nearest : Operator
         The nearest-point map (l2) onto the fixed points.
+    exact : bool
+        Whether its float64 values are exact (the identity, zero).
 
     Examples
     --------
@@ -47,6 +49,7 @@ class FixedPoints:
     """
 
     nearest: Operator
+    exact: bool = False
 
     def distance(self, x: np.ndarray) -> tuple[float, float]:
         """Two floats between which the l2 distance from x to the set lies.
@@ -69,7 +72,10 @@ class FixedPoints:
 
     def holds(self, x: np.ndarray) -> bool:
         """Whether x certainly lies in the set, rounding considered (False: not known)."""
-        return isinstance(self.nearest, Projection) and self.nearest.holds(np.asarray(x, dtype=np.float64))
+        x = np.asarray(x, dtype=np.float64)
+        if self.exact:
+            return np.array_equal(self.nearest(x), x)
+        return isinstance(self.nearest, Projection) and self.nearest.holds(x)
 
 
 class Projection(Operator):

@@ -30,6 +30,7 @@ class _Orthogonal(_Linear, Projection):
     """``x - V (V^T x - c)`` or ``V V^T x``: what the two orthogonal projections share."""
 
     keeps: ClassVar[bool]  # whether the range of the basis is kept, or taken away
+    orthogonal: ClassVar[bool] = True
 
     @property
     def basis(self) -> Basis:

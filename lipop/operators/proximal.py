@@ -158,7 +158,7 @@ class GroupShrinkage(Operator):
     @property
     def fixed_points(self) -> FixedPoints:
         """Zero, or everything if the threshold is 0."""
-        return FixedPoints(Identity(self.domain) if self.t == 0 else 0.0 * Identity(self.domain))
+        return FixedPoints(Identity(self.domain) if self.t == 0 else 0.0 * Identity(self.domain), exact=True)
 
     # ---- the value ----
 

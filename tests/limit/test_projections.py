@@ -13,7 +13,7 @@ from lipop.core import proof
 from lipop.core.space import norm
 from lipop.errors import DomainError, ProofError, ShapeError
 from lipop.limit import limit_projection
-from lipop.limit.iterated import IteratedLimit
+from lipop.limit.iterated import IteratedLimit, certainly_fixes
 from lipop.limit.projection_gaps import PowerGap
 from lipop.limit.projections_affine import geometric
 
@@ -251,11 +251,28 @@ def test_fixed_points_that_are_given():
     inside = limit_projection(meet, np.array([0.1, 0.2]))
     assert inside.evidence.evidence == "PROVED"
     mixed = lo.HalfspaceProjection(np.array([1.0, 1.0]), 0.5) @ lo.SoftThreshold(np.array([0.5, 0.0]))
-    declared = limit_projection(mixed, np.array([0.0, -1.0]))
+    assert limit_projection(mixed, np.array([0.0, -1.0])).evidence.evidence == "PROVED"
+    plain = lo.HalfspaceProjection(np.array([1.0, 1.0]), 0.5) @ lo.relax(lo.relu(2), 0.5)
+    declared = limit_projection(plain, np.array([0.1, 0.2]))
     assert declared.evidence.evidence == "CONDITIONAL"
     assert declared.evidence.assumes == {"fixed point"}
     with pytest.raises(DomainError, match="not fixed"):
-        limit_projection(mixed, np.array([5.0, 5.0]))
+        limit_projection(plain, np.array([5.0, 5.0]))
+
+
+def test_a_common_fixed_point_is_found_at_zero():
+    """Every part fixes 0, so that no point need be given; the limit is a common fixed point of all parts."""
+    soft, cone = lo.SoftThreshold(np.array([0.5, 0.0])), lo.orthant_projection(2)
+    plane = lo.SubspaceProjection(np.array([[1.0], [2.0]]))
+    for op in (soft @ cone, lo.relax(cone @ plane, 0.75), 0.5 * soft + 0.25 * cone + 0.25 * plane, (plane @ cone) ** 2):
+        found = limit_projection(op)
+        assert found.evidence.evidence == "PROVED"
+        p = found.Q(np.array([3.0, -4.0]))
+        np.testing.assert_allclose(op(p), p, atol=1e-11)
+    unit = 0.5 * soft + 0.25 * cone
+    assert limit_projection(unit).exists in (None, True)
+    assert not certainly_fixes(0.5 * soft + 0.25 * cone, np.zeros(2))
+    assert certainly_fixes(cone.restrict(lo.Ball(np.zeros(2), 1.0)), np.zeros(2))
 
 
 def test_what_nothing_decides_stays_open():

@@ -145,6 +145,13 @@ def test_projections_pickle_without_their_bases():
         np.testing.assert_array_equal(again(x), op(x))
 
 
+def test_which_projections_are_orthogonal():
+    assert lo.SubspaceProjection(np.ones((2, 1))).orthogonal
+    assert lo.HyperplaneProjection(np.ones(2), 1.0).orthogonal
+    assert not hasattr(lo.ObliqueProjection(np.ones((2, 1)), np.eye(2)[:, :1]), "orthogonal")
+    assert not hasattr(lo.orthant_projection(2), "orthogonal")
+
+
 def test_intersections_need_subspaces_of_one_space():
     line = lo.SubspaceProjection(np.ones((3, 1)))
     assert lo.IntersectionProjection((line,)).dimension == 1

@@ -42,6 +42,8 @@ def test_fixed_points_are_the_minimisers():
     group = lo.GroupShrinkage(2, 1.0)
     assert group.fixed_points.contains(np.zeros(2))
     assert not group.fixed_points.contains(np.full(2, 0.1))
+    assert group.fixed_points.holds(np.zeros(2))
+    assert not group.fixed_points.holds(np.full(2, 1e-300))
     assert lo.GroupShrinkage(2, 0.0).fixed_points.contains(np.full(2, 0.1))
     assert lo.SoftThreshold(np.zeros(2)).idempotent
     assert not op.idempotent
