@@ -23,8 +23,9 @@ from lipop.operators.function import FunctionOperator
 from lipop.operators.gated import GatedMLP
 from lipop.operators.linear import Affine, Diagonal, Linear, LinearProduct, LowRank
 from lipop.operators.normalization import LayerNorm, RMSNorm
-from lipop.operators.projection import BoxProjection, FixedPoints, HalfspaceProjection, Projection, orthant_projection
+from lipop.operators.projection import BoxProjection, FixedPoints, Projection, orthant_projection
 from lipop.operators.projection_cone import PSDProjection
+from lipop.operators.projection_halfspace import HalfspaceProjection
 from lipop.operators.projection_linear import (
     AffineProjection,
     HyperplaneProjection,

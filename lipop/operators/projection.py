@@ -1,4 +1,4 @@
-"""Nearest-point maps of closed convex sets in l2: what they share; boxes and halfspaces.
+"""Nearest-point maps of closed convex sets in l2: what they share; boxes.
 
 The nearest-point map P of a closed convex set C is characterised by ``<x - Px, z - Px> <= 0`` for all z in C. Adding
 this for two points gives ``|Px - Py|^2 <= <Px - Py, x - y>``: P is firmly non-expansive, that is (1/2)-averaged, its
@@ -16,10 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lipop.core.enclosure import Enclosed
-from lipop.core.linearization import LinearOperator
 from lipop.core.operator import Operator
-from lipop.core.region import Ball, Region, TokenBall, as_ball
-from lipop.core.rounding import UNIT, dot_up, gamma
 from lipop.core.space import Space, norm
 from lipop.errors import DomainError, NonFiniteError, ShapeError
 from lipop.operators.projection_coordinates import Coordinatewise
@@ -138,6 +135,7 @@ class BoxProjection(Coordinatewise, Projection):
 
     Examples
     --------
+    >>> from lipop.core.region import Ball
     >>> P = BoxProjection(np.zeros(2), np.ones(2))
     >>> P(np.array([0.5, -3.0])).tolist(), P.lip().value, P.lip(Ball(np.array([5.0, 5.0]), 1.0)).value
     ([0.5, 0.0], 1.0, 0.0)
@@ -148,7 +146,7 @@ class BoxProjection(Coordinatewise, Projection):
     norm: str = "l2"
 
     def __post_init__(self) -> None:
-        low, high = _end(self.low, "the low end"), _end(self.high, "the high end")
+        low, high = end_points(self.low, "the low end"), end_points(self.high, "the high end")
         if low.shape != high.shape or low.ndim == 0 or low.size == 0:
             raise ShapeError(f"a box needs two ends of one shape, found {low.shape} and {high.shape}")
         bad = ~(low <= high) | (low == np.inf) | (high == -np.inf)
@@ -197,114 +195,8 @@ def orthant_projection(n: int | tuple[int, ...], norm: str = "l2") -> BoxProject
     return BoxProjection(np.zeros(n), np.full(n, np.inf), norm)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class HalfspaceProjection(Projection):
-    """The nearest point with ``a . x <= beta``: ``x - a max(0, a . x - beta) / |a|^2``.
-
-    Parameters
-    ----------
-    a : (n,) array
-        Not zero.
-    beta : float
-
-    Raises
-    ------
-    ShapeError, NonFiniteError, DomainError
-
-    Notes
-    -----
-    The derivative is I inside and ``I - a a^T/|a|^2`` outside, of norm 1 unless n = 1. Outside the expansion is 0,
-    inside it is 1.
-
-    Examples
-    --------
-    >>> P = HalfspaceProjection(np.array([1.0, 1.0]), 1.0)
-    >>> P(np.array([2.0, 1.0])).tolist(), P.lip().value
-    ([1.0, 0.0], 1.0)
-    """
-
-    a: np.ndarray
-    beta: float
-
-    def __post_init__(self) -> None:
-        a = _end(self.a, "the normal vector")
-        beta = float(self.beta)
-        if a.ndim != 1 or a.size == 0:
-            raise ShapeError(f"a halfspace needs a vector as normal, found shape {a.shape}")
-        if not (np.isfinite(a).all() and math.isfinite(beta)):
-            raise NonFiniteError("a halfspace needs a finite normal vector and a finite offset")
-        if not 1e-140 < float(np.abs(a).max()) < 1e140:
-            raise DomainError("the normal vector of a halfspace must not be zero, nor leave the range of float64")
-        object.__setattr__(self, "a", a)
-        object.__setattr__(self, "beta", beta)
-
-    @property
-    def domain(self) -> Space:
-        return Space((len(self.a),))
-
-    @property
-    def codomain(self) -> Space:
-        return self.domain
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        a = self.a.astype(x.dtype, copy=False)
-        excess = np.maximum(x @ a - x.dtype.type(self.beta), 0)
-        return x - excess[..., None] / (a @ a) * a
-
-    def enclose(self, x: Enclosed) -> Enclosed:
-        a = Enclosed.exact(self.a)
-        step = self._excess(x).monotone(lambda t: np.maximum(t, 0.0), ulps=0) / (a * a).sum(0, keepdims=True)
-        return x - step * a
-
-    def _excess(self, x: Enclosed) -> Enclosed:
-        """``a . x - beta``."""
-        return (x.reshape(1, -1) @ Enclosed.exact(self.a).reshape(-1, 1) - self.beta).reshape(1)
-
-    def _side(self, on: Region) -> int:
-        """-1 if the region certainly lies inside, 1 if outside, 0 if it may do neither."""
-        ball = as_ball(on)
-        if ball is None:
-            return 0
-        t, reach = self._excess(Enclosed.exact(ball.center)), dot_up(self.a) * ball.radius * (1 + 4 * UNIT)
-        return -1 if t.high[0] < -reach else int(t.low[0] > reach)
-
-    def _jacobian(self, x: np.ndarray) -> LinearOperator:
-        if float(x @ self.a) <= self.beta:
-            return LinearOperator.identity(x.shape)
-        a, square = self.a, float(self.a @ self.a)
-
-        def product(v: np.ndarray) -> np.ndarray:
-            return v - a * (float(a @ v) / square)
-
-        return LinearOperator(
-            x.shape, x.shape, product, product, majorant=1 + gamma(4 * len(a)), product_error=gamma(4 * len(a) + 16)
-        )
-
-    def _deviation(self, ball: TokenBall | Ball) -> float:
-        side = self._side(ball)
-        return 0.0 if side < 0 else float(side == 0) + gamma(4 * len(self.a) + 8)
-
-    def _lip(self, on: Region) -> float:
-        return 0.0 if len(self.a) == 1 and self._side(on) > 0 else 1.0
-
-    def _dahlquist(self, on: Region) -> float:
-        return self._lip(on)
-
-    def _expansion(self, on: Region) -> float:
-        return 1.0 if self._side(on) < 0 else 0.0
-
-    def _smoothness(self, on: Region) -> float | None:
-        return 0.0 if self._side(on) else None
-
-    def holds(self, x: np.ndarray) -> bool:
-        return bool(self._excess(Enclosed.exact(x)).high[0] <= 0)
-
-    def depth(self, x: np.ndarray) -> float:
-        room = -float(self._excess(Enclosed.exact(x)).high[0])
-        return max(0.0, room / dot_up(self.a) * (1 - 4 * UNIT))
-
-
-def _end(x: Any, what: str) -> np.ndarray:
+def end_points(x: Any, what: str) -> np.ndarray:
+    """A read-only copy in float64, which may hold infinities but no NaN."""
     x = np.array(x, dtype=np.float64)
     if bool(np.isnan(x).any()):
         at = tuple(int(i) for i in np.argwhere(np.isnan(x))[0])
@@ -313,4 +205,4 @@ def _end(x: Any, what: str) -> np.ndarray:
     return x
 
 
-__all__ = ["BoxProjection", "FixedPoints", "HalfspaceProjection", "Projection", "orthant_projection"]
+__all__ = ["BoxProjection", "FixedPoints", "Projection", "end_points", "orthant_projection"]
