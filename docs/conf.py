@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "lipop_benchmarks",
     "lipop_docstrings",
+    "lipop_plots",
     "lipop_tables",
 ]
 exclude_patterns = ["_build", "_ext"]
