@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lipop.scaling import laws
     from lipop.scaling.allocation import Allocation
+    from lipop.scaling.fitting import Fit, fit
     from lipop.scaling.law import Parameter, ScalingLaw, Variable
+    from lipop.scaling.table import read_csv
 
 _HOMES = {
     "Allocation": "allocation",
+    "Fit": "fitting",
     "Parameter": "law",
     "ScalingLaw": "law",
     "Variable": "law",
+    "fit": "fitting",
+    "read_csv": "table",
 }
-__all__ = ["Allocation", "Parameter", "ScalingLaw", "Variable", "laws"]
+__all__ = ["Allocation", "Fit", "Parameter", "ScalingLaw", "Variable", "fit", "laws", "read_csv"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from lipop.errors import DomainError
 from lipop.scaling import ScalingLaw, laws
 from lipop.scaling.allocation import budget_symbol, closed_form, numerical
 from lipop.scaling.law import Parameter
+from lipop.scaling.laws_common import MODEL
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
 
@@ -161,8 +162,8 @@ def test_bad_input_is_named(call, message):
 
 
 def test_a_law_declares_what_its_formula_uses():
-    x = laws.MODEL.symbol
+    x = MODEL.symbol
     with pytest.raises(DomainError, match="uses z, which it does not declare"):
-        ScalingLaw("bad", (laws.MODEL,), (), x * sympy.Symbol("z"), x, "nowhere")
+        ScalingLaw("bad", (MODEL,), (), x * sympy.Symbol("z"), x, "nowhere")
     with pytest.raises(DomainError, match="no product of powers"):
-        ScalingLaw("sum", (laws.MODEL,), (), 1 / x, x + 1, "nowhere").allocate({}, 1.0)
+        ScalingLaw("sum", (MODEL,), (), 1 / x, x + 1, "nowhere").allocate({}, 1.0)
