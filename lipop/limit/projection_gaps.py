@@ -20,6 +20,7 @@ from lipop.core.rule import leaf, norms_of
 from lipop.errors import ProofError
 from lipop.limit.exact import homogeneous, powers
 from lipop.limit.projection_rates import GAP, gap_digest
+from lipop.limit.projections_large import spectrum
 from lipop.limit.spectral import spectral_norm
 from lipop.operators.linear import _Linear  # pyright: ignore[reportPrivateUsage]
 from lipop.operators.projection import Projection
@@ -33,7 +34,8 @@ class PowerGap:
     Parameters
     ----------
     T : Operator
-        Idempotent, a relaxed projection, or affine by construction with at most ``lipop.limit.exact.LARGEST`` numbers.
+        Idempotent, a relaxed projection, affine by construction with at most ``lipop.limit.exact.LARGEST`` numbers, or
+        an ``Affine`` map with more (:mod:`lipop.limit.projections_large`).
     n : int
         At least 0.
 
@@ -75,7 +77,11 @@ class PowerGap:
         if factor is not None:
             with workprec():
                 return float_up(factor**self.n)
-        return exact_gap(self.T, self.n)
+        exact = exact_gap(self.T, self.n)
+        if math.isfinite(exact):
+            return exact
+        large = spectrum(self.T)
+        return math.inf if large is None else large.gap(self.n)
 
 
 def relaxation_factor(T: Operator) -> Any | None:

@@ -16,7 +16,8 @@ GAP = leaf_rule(
     "power.gap@1",
     reference=(
         "T^n - Q itself: 0 for an idempotent T; (1 - c)^n for T = (1 - c) I + c P, P a nearest-point map (0 <= c <= 1)"
-        " or a linear projection (0 <= c <= 2); otherwise the norm of (A - Q)^n, A and Q rational, in ball arithmetic"
+        " or a linear projection (0 <= c <= 2); otherwise the norm of (A - Q)^n, A and Q rational, in ball arithmetic;"
+        " for large A the product of the norms of its powers of two over the digits of n"
     ),
     grid=53,
     quantity="lip",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from lipop.core.enclosure import Enclosed
 from lipop.core.operator import Operator
-from lipop.core.rounding import TINY, float_up, workprec
+from lipop.core.rounding import TINY, float_up, inflate, workprec
 from lipop.errors import DomainError
 from lipop.limit.exact import homogeneous, powers
 from lipop.limit.hypothesis import proved, violated
 from lipop.limit.projection_gaps import PowerGap
 from lipop.limit.projections_answer import NAME, ProjectionLimit, depth_symbols, exactly, gap_rate
+from lipop.limit.projections_large import spectrum
 from lipop.operators.linear import Affine
 
 
@@ -31,7 +34,7 @@ def affine_limit(T: Operator) -> ProjectionLimit | None:
     """
     m = homogeneous(T)
     if m is None:
-        return None
+        return _large(T)
     found = powers(m)
     if not found.converges:
         return ProjectionLimit(T, violated(NAME, found.reason))
@@ -55,6 +58,33 @@ def affine_limit(T: Operator) -> ProjectionLimit | None:
         return exactly(constant) * exactly(ratio) ** n * r
 
     return ProjectionLimit(T, proved(NAME, f"T is affine: {found.reason}"), Q, {"error": gap_rate(T, symbolic)}, error)
+
+
+def _large(T: Operator) -> ProjectionLimit | None:
+    """The same for larger matrices, as far as exact kernels and norms of powers decide."""
+    found = spectrum(T)
+    if found is None or found.converges is None or not isinstance(T, Affine):
+        return None
+    if not found.converges:
+        return ProjectionLimit(T, violated(NAME, found.reason))
+    n, kind = len(found.Q), T.domain.norm
+    offset, error = None, found.slip * (math.sqrt(n) if kind != "l2" else 1.0)
+    if T.b is not None:
+        system = Enclosed.exact(np.eye(n)) - np.asarray(T.A, dtype=np.float64) + found.Q
+        offset = np.linalg.solve(system.mid, np.asarray(T.b, dtype=np.float64))
+        rest = (system @ offset[:, None]).reshape(-1) - np.asarray(T.b, dtype=np.float64)
+        residual = float(rest.magnitude.sum()) + found.slip * float(np.abs(offset).sum())
+        error += found.total * residual  # |(I - N)^{-1}| times the residual, in any of the norms
+    error = float(inflate(error, n + 16))
+
+    def symbolic() -> Any:
+        n, r = depth_symbols()
+        constant, ratio = geometric(T)
+        return exactly(constant) * exactly(ratio) ** n * r
+
+    Q = Affine(found.Q, offset, norm_in=kind, norm_out=kind)
+    evidence = proved(NAME, f"T is affine: {found.reason}")
+    return ProjectionLimit(T, evidence, Q, {"error": gap_rate(T, symbolic)}, error)
 
 
 def geometric(T: Operator, longest: int = 64) -> tuple[float, float]:

@@ -154,6 +154,73 @@ def test_a_rate_that_hardly_falls():
     assert found.rate(5000, 1.0) <= float(found.rate.expr.subs({n: 5000, r: 1}))
 
 
+# ---- larger matrices -----------------------------------------------------------------------------------------------
+
+
+def stochastic(rng, n, kind="l2"):
+    """A matrix of dyadic entries whose rows sum to 1 exactly."""
+    a = rng.uniform(0, 1, (n, n))
+    a = np.floor(a / a.sum(axis=1, keepdims=True) * 2**40) / 2**40
+    a[:, 0] += 1 - a.sum(axis=1)
+    return lo.Linear(a, norm_in=kind, norm_out=kind)
+
+
+@pytest.mark.parametrize("kind", ["l2", "linf", "l1"])
+@pytest.mark.parametrize("n", [25, 80])
+def test_stochastic_matrices_tend_to_their_stationary_distribution(kind, n):
+    op = stochastic(np.random.default_rng(n), n, kind)
+    found = limit_projection(op)
+    assert found.evidence.evidence == "PROVED"
+    values, vectors = np.linalg.eig(op.A.T)
+    top = np.real(vectors[:, np.argmax(values.real)])
+    np.testing.assert_allclose(found.Q.A, np.tile(top / top.sum(), (n, 1)), atol=1e-12)
+    assert found.error < 1e-12
+    for k in (1, 2, 5):
+        measured = size(np.linalg.matrix_power(op.A, k) - found.Q.A, kind)
+        assert measured <= found.rate(k, 1.0) * (1 + 1e-8) + 1e-13
+    assert size(op.A - found.Q.A, kind) >= found.rate(1, 1.0) * (1 - 1e-5)
+    through_json(found.proof)
+    C, q = geometric(op)
+    assert found.rate(7, 1.0) <= C * q**7 * (1 + 1e-6)
+
+
+def test_large_maps_with_several_fixed_directions_and_an_offset():
+    """Two averaging blocks of a permuted space: Q averages in each; the offset has no part along the fixed space."""
+    rng = np.random.default_rng(3)
+    n = 32
+    block = 0.5 * np.eye(n) + 0.5 / n
+    a = np.kron(np.eye(2), block)
+    b = rng.integers(-3, 4, (2, n)).astype(float)
+    b[:, 0] -= b.sum(axis=1)
+    order = rng.permutation(2 * n)
+    op = lo.Affine(a[np.ix_(order, order)], b.ravel()[order])
+    found = limit_projection(op)
+    assert found.exists
+    x = rng.standard_normal(2 * n)
+    y = x
+    for _ in range(80):
+        y = op(y)
+    assert norm(found.Q(x) - y) <= found.error * max(1.0, norm(x)) + 1e-12
+    assert found.error < 1e-11
+    assert limit_projection(lo.Affine(op.A, op.b + np.eye(2 * n)[0])).exists is False
+
+
+@pytest.mark.parametrize(
+    ("matrix", "answer", "words"),
+    [
+        (np.kron(np.eye(30), [[1.0, 1.0], [0.0, 1.0]]), False, "defective"),
+        (np.diag([*[0.5] * 40, -1.0]), False, "eigenvalue -1"),
+        (np.diag([*[0.5] * 40, 1.01]), False, "outside"),
+        (np.roll(np.eye(31), 1, axis=0), None, "not known"),
+        (0.9 * np.eye(40) + np.diag(np.ones(39), 1), True, "power"),
+    ],
+)
+def test_large_matrices_that_do_not_converge(matrix, answer, words):
+    found = limit_projection(lo.Linear(matrix))
+    assert found.exists is answer
+    assert words in found.reason
+
+
 # ---- the other cases -----------------------------------------------------------------------------------------------
 
 
