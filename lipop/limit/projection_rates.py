@@ -17,7 +17,7 @@ GAP = leaf_rule(
     reference=(
         "T^n - Q itself: 0 for an idempotent T; (1 - c)^n for T = (1 - c) I + c P, P a nearest-point map (0 <= c <= 1)"
         " or a linear projection (0 <= c <= 2); otherwise the norm of (A - Q)^n, A and Q rational, in ball arithmetic;"
-        " for large A the product of the norms of its powers of two over the digits of n"
+        " for large A the power in enclosed float64"
     ),
     grid=53,
     quantity="lip",

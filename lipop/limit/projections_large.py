@@ -26,6 +26,7 @@ from lipop.operators.projection_basis import balls, floats
 WIDEST = 512
 """Numbers in a point up to which this is tried."""
 _SQUARINGS = 30
+_DIRECT = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,10 @@ class Spectrum:
         Bound of the Frobenius distance of Q from the true limit.
     norms : tuple of float
         Bounds of ``|N^(2^j)|``, j = 0, 1, ...; the last is below 1 if the powers converge.
+    rest : Enclosed or None
+        N.
+    kind : str
+        The norm.
     """
 
     converges: bool | None
@@ -49,13 +54,20 @@ class Spectrum:
     Q: np.ndarray
     slip: float
     norms: tuple[float, ...]
+    rest: Enclosed | None = None
+    kind: str = "l2"
 
     def gap(self, n: int) -> float:
-        """A bound of ``|A^n - Q|``, n >= 1: the product over the binary digits of n (infinite if nothing is known)."""
+        """A bound of ``|A^n - Q|``, n >= 1 (infinite if nothing is known): of N^n multiplied out for small n, and by
+        the norms of the powers of two over the binary digits of n."""
+        if self.converges is not True or self.rest is None:
+            return math.inf
+        product = self._product(n)
+        return min(product, _norm(_power(self.rest, n), self.kind)) if n <= _DIRECT else product
+
+    def _product(self, n: int) -> float:
         import flint
 
-        if self.converges is not True:
-            return math.inf
         last = len(self.norms) - 1
         with workprec():
             out = flint.arb(self.norms[last]) ** (n >> last)
@@ -147,14 +159,14 @@ def _projection(right: Any, cross: Any, left: Any) -> Enclosed:
 
 def _powers(a: np.ndarray, Q: Enclosed, kind: str) -> Spectrum:
     """Square ``N = A - Q`` until its norm is below 1, or its trace above the order."""
-    x = Enclosed.exact(a) - Q
+    x = rest = Enclosed.exact(a) - Q
     slip = float(inflate(np.sqrt((Q.radius**2).sum()), 8))
     norms: list[float] = []
     for _ in range(_SQUARINGS):
         norms.append(_norm(x, kind))
         if norms[-1] < 1:
             reason = "1 is at most semisimple, and a power of the rest has a norm below 1"
-            return Spectrum(True, reason, Q.mid, slip, tuple(norms))
+            return Spectrum(True, reason, Q.mid, slip, tuple(norms), rest, kind)
         trace = np.diagonal(x.mid).sum()
         error = float(inflate(np.diagonal(x.radius).sum() + 2**-50 * np.abs(np.diagonal(x.mid)).sum(), len(a)))
         if abs(trace) - error > len(a) * (1 + 1e-12):
@@ -166,6 +178,18 @@ def _powers(a: np.ndarray, Q: Enclosed, kind: str) -> Spectrum:
     if minus is not None and minus.ncols():
         return Spectrum(False, "it has the eigenvalue -1, not inside the unit disc and not 1", Q.mid, slip, ())
     return Spectrum(None, "no power of the rest is seen to have a norm below 1", Q.mid, slip, ())
+
+
+def _power(x: Enclosed, n: int) -> Enclosed:
+    """``x^n``, n >= 1, by repeated squaring."""
+    out: Enclosed | None = None
+    while n:
+        if n & 1:
+            out = x if out is None else out @ x
+        n >>= 1
+        x = x @ x if n else x
+    assert out is not None
+    return out
 
 
 def _norm(x: Enclosed, kind: str) -> float:

@@ -166,7 +166,7 @@ def stochastic(rng, n, kind="l2"):
 
 
 @pytest.mark.parametrize("kind", ["l2", "linf", "l1"])
-@pytest.mark.parametrize("n", [25, 80])
+@pytest.mark.parametrize("n", [25, 48])
 def test_stochastic_matrices_tend_to_their_stationary_distribution(kind, n):
     op = stochastic(np.random.default_rng(n), n, kind)
     found = limit_projection(op)
@@ -178,7 +178,7 @@ def test_stochastic_matrices_tend_to_their_stationary_distribution(kind, n):
     for k in (1, 2, 5):
         measured = size(np.linalg.matrix_power(op.A, k) - found.Q.A, kind)
         assert measured <= found.rate(k, 1.0) * (1 + 1e-8) + 1e-13
-    assert size(op.A - found.Q.A, kind) >= found.rate(1, 1.0) * (1 - 1e-5)
+        assert measured >= found.rate(k, 1.0) * (1 - 1e-5) - 1e-13
     through_json(found.proof)
     C, q = geometric(op)
     assert found.rate(7, 1.0) <= C * q**7 * (1 + 1e-6)
