@@ -175,6 +175,12 @@ class PSDProjection(Projection):
         gap = self._gap(on)[0]
         return float(inflate(1 / (2 * gap), 4)) if gap > 0 else None
 
+    def holds(self, x: np.ndarray) -> bool:
+        """Decided in rational arithmetic up to order 16."""
+        from lipop_kernels.ref._exact import fractions, positive_semidefinite
+
+        return self.n <= 16 and np.array_equal(x, x.T) and positive_semidefinite(fractions(x))
+
     def depth(self, x: np.ndarray) -> float:
         """0: the cone has no inner point among all square matrices."""
         return 0.0 if self.n > 1 else max(0.0, float(x[0, 0]))

@@ -104,9 +104,6 @@ class _Range(_Orthogonal):
         y = through(x, self.basis.columns, self.basis.columns)
         return Enclosed(y.mid, y.err + float(inflate(self.basis.error * dot_up(x.magnitude), 4)))
 
-    def holds(self, x: np.ndarray) -> bool:
-        return self.dimension == len(x) or not np.any(x)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SubspaceProjection(_Range):
@@ -142,6 +139,9 @@ class SubspaceProjection(_Range):
     def basis(self) -> Basis:  # pyright: ignore[reportIncompatibleVariableOverride]
         return orthonormal(self.M, "the matrix whose range is the subspace")
 
+    def holds(self, x: np.ndarray) -> bool:
+        return integers(np.concatenate([self.M, np.asarray(x)[:, None]], axis=1)).rank() == self.dimension
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IntersectionProjection(_Range):
@@ -174,6 +174,9 @@ class IntersectionProjection(_Range):
     @cached_property
     def basis(self) -> Basis:  # pyright: ignore[reportIncompatibleVariableOverride]
         return common([p.basis for p in self.parts], [p.M for p in self.parts])
+
+    def holds(self, x: np.ndarray) -> bool:
+        return all(p.holds(x) for p in self.parts)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -142,6 +143,9 @@ class SimplexProjection(Projection):
 
     def _smoothness(self, on: Region) -> float | None:
         return 0.0 if self._stable(on) else None
+
+    def holds(self, x: np.ndarray) -> bool:
+        return bool((x >= 0).all()) and sum(map(Fraction, x.tolist())) == Fraction(self.total)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

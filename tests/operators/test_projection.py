@@ -264,6 +264,21 @@ def test_a_ball_of_the_stated_depth_lies_inside(name):
     assert not op.fixed_points.holds(op.domain.check(np.array([50.0, -50.0, 50.0, 50.0])))
 
 
+def test_membership_is_decided_exactly():
+    simplex, cone = lo.SimplexProjection(3, 1.0), lo.PSDProjection(2)
+    assert simplex.holds(np.array([0.25, 0.75, 0.0]))
+    assert not simplex.holds(np.array([0.25, 0.75, 1e-300]))
+    assert not simplex.holds(np.array([1.25, -0.25, 0.0]))
+    assert cone.holds(np.array([[1.0, 2.0], [2.0, 4.0]]))
+    assert not cone.holds(np.array([[1.0, 2.0], [2.0, 4.0 - 2**-50]]))
+    assert not cone.holds(np.array([[1.0, 2.0], [0.0, 4.0]]))
+    plane = lo.SubspaceProjection(np.array([[1.0, 0.0], [3.0, 1.0], [0.0, 1.0]]))
+    assert plane.holds(np.array([0.5, 1.75, 0.25]))
+    assert plane.holds(np.zeros(3))
+    assert not plane.holds(np.array([0.5, 1.75 + 2**-50, 0.25]))
+    assert lo.IntersectionProjection((plane, plane)).holds(np.array([0.5, 1.75, 0.25]))
+
+
 def test_solutions_are_recognised_exactly():
     op = lo.AffineProjection(np.array([[1.0, 1.0, 0.0]]), np.array([2.0]))
     assert op.holds(np.array([0.5, 1.5, 7.0]))
