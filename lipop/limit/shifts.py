@@ -18,7 +18,7 @@ import numpy as np
 from lipop.core.enclosure import Enclosed
 from lipop.core.operator import Operator
 from lipop.limit.affine import vector_norm
-from lipop.operators.projection import BoxProjection, HalfspaceProjection
+from lipop.operators import BoxProjection, HalfspaceProjection
 from lipop.operators.projection_radial import RadialRetraction
 from lipop.operators.projection_simplex import L1BallProjection, SimplexProjection
 from lipop.operators.proximal import SoftThreshold
