@@ -124,7 +124,7 @@ def test_every_rule_has_a_version_and_a_reference():
         assert name == spec.name
         assert name.split("@")[1].isdigit()
         assert len(spec.reference) > 10
-        assert spec.strength in ("proved", "probable", "witnessed", "estimated")
+        assert spec.strength in ("proved", "probable", "witnessed", "estimated", "declared")
         assert spec.leaf == (spec.function is None)
 
 
