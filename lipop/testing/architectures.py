@@ -107,6 +107,7 @@ def architectures(
     *,
     dimensions: tuple[int, int] = (1, LARGEST),
     growth: bool = False,
+    flow: bool = False,
     laws: Sequence[str] | None = None,
     pushes: Sequence[str] = PUSHES,
 ) -> SearchStrategy[Specimen]:
@@ -120,6 +121,8 @@ def architectures(
         The least and the largest number of coordinates.
     growth : bool
         Deviations by ``law (1 + |x|)``; of theorem 1 only.
+    flow : bool
+        Part (b) of theorem 9, of that only.
     laws : sequence of str, optional
         Names in :data:`lipop.testing.laws.LAWS` instead of those that the theorem allows; for theorems about blocks
         near others.
@@ -149,6 +152,8 @@ def architectures(
     counts, seeds = st.integers(low, high), st.integers(0, 2**16)
     if growth and theorem != 1:
         raise DomainError(f"the growth form is one of theorem 1, not of theorem {theorem!r}")
+    if flow and theorem != 9:
+        raise DomainError(f"the flow is one of theorem 9, not of theorem {theorem!r}")
     if theorem == 7:
         return st.one_of([architectures(k, dimensions=dimensions, laws=laws, pushes=pushes) for k in (1, 2, 6)])
     if theorem in NEAR:
@@ -164,7 +169,7 @@ def architectures(
         )
         return _drawn(make, st.sampled_from(pairs), counts, *rest)
     if theorem in steps.STEPS:
-        make, kinds = steps.STEPS[theorem]
+        make, kinds = steps.FLOW if flow else steps.STEPS[theorem]
         pairs = [(kind, norm) for kind in kinds for norm in steps.norms_of(kind)]
         return _drawn(make, st.sampled_from(pairs), counts, seeds)
     raise DomainError(f"the theorems are 1 to 10, found {theorem!r}")

@@ -194,6 +194,26 @@ def short_steps(n: int, seed: int) -> Specimen:
     return _plain(text, rule, np.ones(n), fails="not fixed", map=N, depth=2000, gap=0.1)
 
 
+def pushed_steps(n: int, seed: int) -> Specimen:
+    """Harmonic steps towards the fixed points of a projection, pushed along these by ``1/k``."""
+    N = linear(np.diag(_first(n)), "l2")
+    text = f"theorem 9 without a finite sum of deviations: coordinates and 1/k, n={n}"
+    spec = near(text, lambda i: relax(N, 0.5 / i), law="1/k", direction=_first(n), fails="escapes")
+    return _with(_moved(spec, np.zeros(n)), depth=2000, bound=math.log(2000.0))
+
+
+def circling(n: int, seed: int) -> Specimen:
+    """``F(x) = J x - |x|^2 x`` in the plane, J a quarter turn: dissipative, its flow goes to 0. Steps 1/4 settle
+    on a circle of radius about ``sqrt(h/2)`` instead."""
+
+    def step(x: np.ndarray) -> np.ndarray:
+        return x + 0.25 * (np.array([-x[1], x[0]]) - float(x @ x) * x)
+
+    text = "theorem 9 (b) without a finite sum of squared steps: a turn and a cubic, h=1/4"
+    F = _map(2, step, "circling")
+    return _plain(text, lambda i: F, np.array([0.5, 0.0]), fails="oscillates", period=1, gap=0.05)
+
+
 def winding(n: int, seed: int) -> Specimen:
     """Pre-norm blocks that grow like i and turn by about 1/i: the angles do not sum, the direction winds."""
     n = max(n, 2)
@@ -237,6 +257,8 @@ BROKEN: dict[int, dict[str, Broken]] = {
         "h < 1": full_steps,
         "Lip N <= 1": expansive_steps,
         "an infinite sum of steps": short_steps,
+        "a finite sum": pushed_steps,
+        "a finite sum of squared steps": circling,
     },
     10: {"a finite sum of angles": winding},
 }

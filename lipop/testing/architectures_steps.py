@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +142,36 @@ def theorem_9(kind: str, norm: str, n: int, seed: int) -> Specimen:
     )
 
 
+def theorem_9_flow(kind: str, norm: str, n: int, seed: int) -> Specimen:
+    """``x + h_i F(x)`` along a dissipative linear field; ``facts``: ``flow`` (``phi``: t, x -> array), ``h``, ``size``,
+    ``lip``.
+
+    ``gradient``: ``F = -A`` with A symmetric, positive semidefinite and singular; ``spiral``: with a turn in its range.
+    The steps are at most 1/4, ``|F| <= 1``, so that blocks are non-expansive and keep the ball in which the points lie.
+    """
+    rng = np.random.default_rng(seed)
+    q, _ = np.linalg.qr(rng.standard_normal((n, n)))
+    kept = int(rng.integers(0, n))
+    rates = np.concatenate([np.zeros(kept), rng.uniform(0.5, 1.0, n - kept)])
+    field = -np.diag(rates)
+    if kind == "spiral" and n - kept >= 2:
+        field[-1, -2], field[-2, -1] = 0.25, -0.25
+    a = q @ field @ q.T
+    power = float(rng.choice([1.0, 0.75, 0.6]))
+    h: Callable[[int], float] = lambda i: 0.25 / i**power  # noqa: E731
+
+    def phi(t: float, x: np.ndarray) -> np.ndarray:
+        from scipy.linalg import expm
+
+        return expm(t * a) @ x
+
+    text = f"theorem 9 (b): {kind}, h=i**-{power:g}/4, n={n}; seed {seed}"
+    rule = lambda i: linear(np.eye(n) + h(i) * a, norm)  # noqa: E731
+    spec = _products(text, rule, n, rng, flow=phi, h=h, lip=float(np.linalg.norm(a, 2)))
+    top = max(np.linalg.norm(spec.point), np.linalg.norm(spec.other))
+    return replace(spec, facts={**spec.facts, "size": spec.facts["lip"] * top})
+
+
 def theorem_10(kind: str, norm: str, n: int, seed: int) -> Specimen:
     """Pre-norm blocks on at least two coordinates; ``facts``: ``l`` (a bound of the branch's linear map)."""
     rng = np.random.default_rng(seed)
@@ -167,11 +197,24 @@ STEPS: dict[int, tuple[Callable[..., Specimen], tuple[str, ...]]] = {
     9: (theorem_9, ("constant steps", "harmonic steps", "root steps", "contraction", "summable steps")),
     10: (theorem_10, ("growing", "slow", "steady")),
 }
+FLOW = (theorem_9_flow, ("gradient", "spiral"))
 
 
 def norms_of(kind: str) -> tuple[str, ...]:
     """The norms in which a kind is made."""
-    return ("l2",) if kind in ("growing", "steady") else NORMS
+    return ("l2",) if kind in ("growing", "steady", "gradient", "spiral") else NORMS
 
 
-__all__ = ["STEPS", "Bend", "PreNorm", "norms_of", "theorem_4", "theorem_5", "theorem_8", "theorem_9", "theorem_10"]
+__all__ = [
+    "FLOW",
+    "STEPS",
+    "Bend",
+    "PreNorm",
+    "norms_of",
+    "theorem_4",
+    "theorem_5",
+    "theorem_8",
+    "theorem_9",
+    "theorem_9_flow",
+    "theorem_10",
+]

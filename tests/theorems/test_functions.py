@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from lipop.limit.architecture import Architecture
 from lipop.limit.laws import Law, Uniform
 from lipop.limit.theorems import theorem_1, theorem_2, theorem_3, theorem_4, theorem_5, theorem_6, theorem_8, theorem_9
-from lipop.testing import claims
+from lipop.testing import comparison
 from lipop.testing.architectures import architectures
 from lipop.testing.laws import LAWS
 from tests.theorems.conftest import COUNT
@@ -47,9 +47,9 @@ def test_theorem_1(spec):
     assert c.holds or (linear and len(spec.point) > 16), c.explain()
     assume(c.holds)
     T, L = spec.architecture.limit, spec.facts["L"]
-    orbit, e = spec.orbit(claims.DEPTH), spec.eps(claims.DEPTH)
-    tau, allowed, end = claims.tails(e), claims.slack(orbit, spec, L), T(orbit[-1])
-    for n in claims.depths(spec):
+    orbit, e = spec.orbit(comparison.DEPTH), spec.eps(comparison.DEPTH)
+    tau, allowed, end = comparison.tails(e), comparison.slack(orbit, spec, L), T(orbit[-1])
+    for n in comparison.depths(spec):
         above(c.rates["idempotency"], n, spec.norm(orbit[n] - T(orbit[n])), allowed)
         above(c.rates["projected"], n, spec.norm(end - T(orbit[n])), allowed)
         above(c.rates["error"], n, spec.norm(end - orbit[n]), allowed)
@@ -64,10 +64,10 @@ def test_theorem_1_growth(spec):
     c = theorem_1(spec.architecture)
     assume(c.holds)
     T, L = spec.architecture.limit, spec.facts["L"]
-    orbit, m = spec.orbit(claims.DEPTH), spec.heads
-    allowed, end = claims.slack(orbit, spec, L), T(orbit[-1])
+    orbit, m = spec.orbit(comparison.DEPTH), spec.heads
+    allowed, end = comparison.slack(orbit, spec, L), T(orbit[-1])
     radius = spec.norm(orbit[m]) * (1 + 1e-12)
-    for n in claims.depths(spec):
+    for n in comparison.depths(spec):
         above(c.rates["error"], n, spec.norm(end - orbit[n]), allowed, radius)
         above(c.rates["projected"], n, spec.norm(end - T(orbit[n])), allowed, radius)
 
@@ -83,10 +83,10 @@ def test_theorem_2(spec):
         return
     assert c.exists
     assert c.tail_stable
-    orbit, e = spec.orbit(claims.DEPTH), spec.eps(claims.DEPTH)
-    tau, allowed = claims.tails(e), claims.slack(orbit, spec)
-    for n in claims.depths(spec)[:-1]:
-        gap = spec.norm(orbit[-1] - spec.referred(orbit[n], claims.DEPTH, n))
+    orbit, e = spec.orbit(comparison.DEPTH), spec.eps(comparison.DEPTH)
+    tau, allowed = comparison.tails(e), comparison.slack(orbit, spec)
+    for n in comparison.depths(spec)[:-1]:
+        gap = spec.norm(orbit[-1] - spec.referred(orbit[n], comparison.DEPTH, n))
         above(c.rates["projected"], n, gap, allowed)
         assert c.rates["projected"](n) >= tau[n] * (1 - 1e-12)
 
@@ -96,9 +96,9 @@ def test_theorem_2(spec):
 def test_theorem_3(spec):
     c = theorem_3(spec.architecture)
     assert c.holds, c.explain()
-    orbit, p, m = spec.orbit(claims.DEPTH), spec.facts["fixed"], spec.heads
-    allowed, radius = claims.slack(orbit, spec), spec.norm(orbit[m] - p) * (1 + 1e-12) + 1e-15
-    for n in claims.depths(spec):
+    orbit, p, m = spec.orbit(comparison.DEPTH), spec.facts["fixed"], spec.heads
+    allowed, radius = comparison.slack(orbit, spec), spec.norm(orbit[m] - p) * (1 + 1e-12) + 1e-15
+    for n in comparison.depths(spec):
         bound = c.rates["error"](n, radius)
         assert spec.norm(orbit[n] - p) <= bound + allowed
 
@@ -137,10 +137,10 @@ def test_theorem_6(spec):
     if "projected" not in c.rates:  # what nothing decides is whether the reference family converges
         assert not any(h.violated for h in c.hypotheses)
         return
-    orbit, C = spec.orbit(claims.DEPTH), spec.facts["C"]
-    allowed = claims.slack(orbit, spec, C)
-    for n in claims.depths(spec)[:-1]:
-        gap = spec.norm(orbit[-1] - spec.referred(orbit[n], claims.DEPTH, n))
+    orbit, C = spec.orbit(comparison.DEPTH), spec.facts["C"]
+    allowed = comparison.slack(orbit, spec, C)
+    for n in comparison.depths(spec)[:-1]:
+        gap = spec.norm(orbit[-1] - spec.referred(orbit[n], comparison.DEPTH, n))
         above(c.rates["projected"], n, gap, allowed)
 
 
@@ -150,8 +150,8 @@ def test_theorem_8(spec):
     delta, beta = law(spec.facts["delta_law"], spec.facts["size"]), law(spec.facts["beta_law"])
     c = theorem_8(spec.architecture, delta, beta)
     assert c.holds, c.explain()
-    one, other, gaps = claims.pairs(spec)
-    allowed = claims.slack([*one, *other], spec)
+    one, other, gaps = comparison.pairs(spec)
+    allowed = comparison.slack([*one, *other], spec)
     size = spec.norm(spec.point) * (1 + 1e-12)
     for n in (1, 2, 5, 20):
         assert c.rates["expansion"](n) * gaps[n] <= gaps[-1] + allowed
@@ -179,8 +179,8 @@ def test_theorem_9(spec):
     assert not any(h.violated for h in c.hypotheses)
     assume(c.holds)
     assert ("injective" in c.statement) == (kind == "summable steps")
-    one, p, N = spec.orbit(claims.DEPTH), spec.facts["fixed"], spec.facts["N"]
-    allowed, radius = claims.slack(one, spec), spec.norm(one[0] - p) * (1 + 1e-12)
+    one, p, N = spec.orbit(comparison.DEPTH), spec.facts["fixed"], spec.facts["N"]
+    allowed, radius = comparison.slack(one, spec), spec.norm(one[0] - p) * (1 + 1e-12)
     for n in (1, 2, 10, 40):
         if "fixed" in c.rates:
             above(c.rates["fixed"], n, spec.norm(N(one[n]) - one[n]), math.sqrt(allowed), radius)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from lipop.testing import claims
+from lipop.testing import claims_near, comparison
 from lipop.testing.architectures import architectures, violations
 from lipop.testing.laws import DIVERGENT
 
@@ -54,26 +54,26 @@ def deviation_to_zero(spec):
 def heads_ignored(spec):
     """(c) from the first block on."""
     T, L = spec.architecture.limit, spec.facts["L"]
-    orbit, e = spec.orbit(claims.DEPTH), spec.eps(claims.DEPTH)
-    tau, end = claims.tails(e), T(orbit[-1])
-    allowed = claims.slack(orbit, spec, L)
-    return all(spec.norm(end - orbit[n]) <= (1 + L) * e[n] + L * tau[n] + allowed for n in range(1, claims.DEPTH))
+    orbit, e = spec.orbit(comparison.DEPTH), spec.eps(comparison.DEPTH)
+    tau, end = comparison.tails(e), T(orbit[-1])
+    allowed = comparison.slack(orbit, spec, L)
+    return all(spec.norm(end - orbit[n]) <= (1 + L) * e[n] + L * tau[n] + allowed for n in range(1, comparison.DEPTH))
 
 
 def short_rate(spec):
     """(c) with ``eps_n + L tau_n``."""
     T, L = spec.architecture.limit, spec.facts["L"]
-    orbit, e = spec.orbit(claims.DEPTH), spec.eps(claims.DEPTH)
-    tau, end = claims.tails(e), T(orbit[-1])
-    allowed = claims.slack(orbit, spec, L)
-    return all(spec.norm(end - orbit[n]) <= e[n] + L * tau[n] + allowed for n in claims.depths(spec))
+    orbit, e = spec.orbit(comparison.DEPTH), spec.eps(comparison.DEPTH)
+    tau, end = comparison.tails(e), T(orbit[-1])
+    allowed = comparison.slack(orbit, spec, L)
+    return all(spec.norm(end - orbit[n]) <= e[n] + L * tau[n] + allowed for n in comparison.depths(spec))
 
 
 def growth_by_step(spec):
     """``1 + |S_(n+1) x| <= (1 + eps_(n+1) + (1 + L) eps_n)(1 + |S_n x|)``, without the running maximum."""
-    L, orbit, e = spec.facts["L"], spec.orbit(claims.DEPTH), spec.eps(claims.DEPTH)
-    sizes, allowed = [1 + spec.norm(x) for x in orbit], claims.slack(orbit, spec, L)
-    steps = range(spec.heads + 1, claims.DEPTH)
+    L, orbit, e = spec.facts["L"], spec.orbit(comparison.DEPTH), spec.eps(comparison.DEPTH)
+    sizes, allowed = [1 + spec.norm(x) for x in orbit], comparison.slack(orbit, spec, L)
+    steps = range(spec.heads + 1, comparison.DEPTH)
     return all(sizes[n + 1] <= (1 + e[n + 1] + (1 + L) * e[n]) * sizes[n] + allowed for n in steps)
 
 
@@ -83,16 +83,16 @@ def quick(theorem, **options):
 
 
 VARIANTS = {
-    "literal iff": (literal_iff, quick(1, dimensions=(1, 8)), claims.theorem_1),
+    "literal iff": (literal_iff, quick(1, dimensions=(1, 8)), claims_near.theorem_1),
     "T only non-expansive": (
         merely_non_expansive,
         st.one_of(quick(2, dimensions=(1, 4)), violations(2, "converging powers")),
         None,
     ),
     "deviation to zero": (deviation_to_zero, architectures(1, laws=DIVERGENT, dimensions=(1, 8)), None),
-    "heads ignored": (heads_ignored, architectures(1), claims.theorem_1),
-    "(c) with eps_n + L tau_n": (short_rate, architectures(1), claims.theorem_1),
-    "growth without the running maximum": (growth_by_step, architectures(1, growth=True), claims.theorem_1_growth),
+    "heads ignored": (heads_ignored, architectures(1), claims_near.theorem_1),
+    "(c) with eps_n + L tau_n": (short_rate, architectures(1), claims_near.theorem_1),
+    "growth without the running maximum": (growth_by_step, architectures(1, growth=True), claims_near.theorem_1_growth),
 }
 
 
@@ -107,10 +107,10 @@ def test_a_false_variant_is_refuted(name):
         assert all(spec.norm(a - b) >= 0.5 for a, b in itertools.pairwise(orbit[200:]))
 
 
-@pytest.mark.parametrize("theorem", [claims.theorem_1, claims.theorem_1_growth], ids=["theorem 1", "growth"])
+@pytest.mark.parametrize("theorem", [claims_near.theorem_1, claims_near.theorem_1_growth], ids=["theorem 1", "growth"])
 def test_the_true_statements_are_not(theorem):
     """The same search finds nothing against what is true."""
-    specimens = architectures(1, growth=theorem is claims.theorem_1_growth)
+    specimens = architectures(1, growth=theorem is claims_near.theorem_1_growth)
     with pytest.raises(NoSuchExample):
         find(specimens, lambda s: not all(c.holds for c in theorem(s)), settings=settings(BUDGET, max_examples=50))
 

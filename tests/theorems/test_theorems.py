@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from lipop.limit import Architecture, families
-from lipop.testing import claims
+from lipop.testing import claims_near, claims_steps
 from lipop.testing.architectures import architectures
 from lipop.testing.laws import LAWS
 from lipop.testing.specimen import scalar
@@ -32,73 +32,79 @@ def start(spec):
 @many
 @given(architectures(1))
 def test_theorem_1(spec):
-    compare(claims.theorem_1(spec, start(spec)))
+    compare(claims_near.theorem_1(spec, start(spec)))
 
 
 @many
 @given(architectures(1, pushes=("constant", "alternating")).filter(lambda s: s.facts["L"] <= 1 + 1e-6))
 def test_theorem_1_lipschitz(spec):
-    compare(claims.theorem_1_lipschitz(spec))
+    compare(claims_near.theorem_1_lipschitz(spec))
 
 
 @many
 @given(architectures(1, growth=True))
 def test_theorem_1_growth(spec):
-    compare(claims.theorem_1_growth(spec))
+    compare(claims_near.theorem_1_growth(spec))
 
 
 @many
 @given(architectures(2))
 def test_theorem_2(spec):
-    compare(claims.theorem_2(spec, start(spec)))
+    compare(claims_near.theorem_2(spec, start(spec)))
 
 
 @many
 @given(architectures(3))
 def test_theorem_3(spec):
-    compare(claims.theorem_3(spec, start(spec)))
+    compare(claims_near.theorem_3(spec, start(spec)))
 
 
 @many
 @given(architectures(4))
 def test_theorem_4(spec):
-    compare(claims.theorem_4(spec))
+    compare(claims_steps.theorem_4(spec))
 
 
 @many
 @given(architectures(5))
 def test_theorem_5(spec):
-    compare(claims.theorem_5(spec))
+    compare(claims_steps.theorem_5(spec))
 
 
 @many
 @given(architectures(6))
 def test_theorem_6(spec):
-    compare(claims.theorem_6(spec, start(spec)))
+    compare(claims_near.theorem_6(spec, start(spec)))
 
 
 @many
 @given(architectures(7, pushes=("constant", "alternating")))
 def test_theorem_7(spec):
-    compare(claims.theorem_7(spec))
+    compare(claims_near.theorem_7(spec))
 
 
 @many
 @given(architectures(8))
 def test_theorem_8(spec):
-    compare(claims.theorem_8(spec))
+    compare(claims_steps.theorem_8(spec))
 
 
 @many
 @given(architectures(9))
 def test_theorem_9(spec):
-    compare(claims.theorem_9(spec))
+    compare(claims_steps.theorem_9(spec))
+
+
+@many
+@given(architectures(9, flow=True, dimensions=(1, 16)))
+def test_theorem_9_flow(spec):
+    compare(claims_steps.theorem_9_flow(spec))
 
 
 @many
 @given(architectures(10))
 def test_theorem_10(spec):
-    compare(claims.theorem_10(spec))
+    compare(claims_steps.theorem_10(spec))
 
 
 @pytest.mark.parametrize("family", families.all(), ids=repr)
