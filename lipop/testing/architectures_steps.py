@@ -143,8 +143,8 @@ def theorem_9(kind: str, norm: str, n: int, seed: int) -> Specimen:
 
 
 def theorem_9_flow(kind: str, norm: str, n: int, seed: int) -> Specimen:
-    """``x + h_i F(x)`` along a dissipative linear field; ``facts``: ``flow`` (``phi``: t, x -> array), ``h``, ``size``,
-    ``lip``.
+    """``x + h_i F(x)`` along a dissipative linear field; ``facts``: ``F``, ``flow`` ((t, x) -> phi_t x), ``h``
+    (``1/4 i^-power``), ``lip`` and ``size`` (of F).
 
     ``gradient``: ``F = -A`` with A symmetric, positive semidefinite and singular; ``spiral``: with a turn in its range.
     The steps are at most 1/4, ``|F| <= 1``, so that blocks are non-expansive and keep the ball in which the points lie.
@@ -167,9 +167,10 @@ def theorem_9_flow(kind: str, norm: str, n: int, seed: int) -> Specimen:
 
     text = f"theorem 9 (b): {kind}, h=i**-{power:g}/4, n={n}; seed {seed}"
     rule = lambda i: linear(np.eye(n) + h(i) * a, norm)  # noqa: E731
-    spec = _products(text, rule, n, rng, flow=phi, h=h, lip=float(np.linalg.norm(a, 2)))
+    spec = _products(text, rule, n, rng, flow=phi, h=h, power=power, F=linear(a, norm))
+    size = float(np.linalg.norm(a, 2))
     top = max(np.linalg.norm(spec.point), np.linalg.norm(spec.other))
-    return replace(spec, facts={**spec.facts, "size": spec.facts["lip"] * top})
+    return replace(spec, facts={**spec.facts, "lip": size, "size": size * top})
 
 
 def theorem_10(kind: str, norm: str, n: int, seed: int) -> Specimen:

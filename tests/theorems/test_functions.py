@@ -11,8 +11,19 @@ import sympy
 from hypothesis import assume, given, settings
 
 from lipop.limit.architecture import Architecture
+from lipop.limit.hypothesis import declared
 from lipop.limit.laws import Law, Uniform
-from lipop.limit.theorems import theorem_1, theorem_2, theorem_3, theorem_4, theorem_5, theorem_6, theorem_8, theorem_9
+from lipop.limit.theorems import (
+    theorem_1,
+    theorem_2,
+    theorem_3,
+    theorem_4,
+    theorem_5,
+    theorem_6,
+    theorem_8,
+    theorem_9,
+    theorem_9_flow,
+)
 from lipop.testing import comparison
 from lipop.testing.architectures import architectures
 from lipop.testing.laws import LAWS
@@ -186,3 +197,20 @@ def test_theorem_9(spec):
             above(c.rates["fixed"], n, spec.norm(N(one[n]) - one[n]), math.sqrt(allowed), radius)
         if "error" in c.rates and spec.facts["q"] < 1:
             above(c.rates["error"], n, spec.norm(one[n] - p), allowed, radius)
+
+
+@some
+@given(architectures(9, flow=True, dimensions=(1, 4)))
+def test_theorem_9_flow(spec):
+    """On the ball that holds both points; that the flow of a linear field converges is told to the function."""
+    power = sympy.Rational(str(spec.facts["power"]))
+    steps = Law(K**-power / 4, K)
+    converges = declared("the flow of F converges", "flow", "a linear field without turns in its kernel")
+    c = theorem_9_flow(spec.architecture, spec.facts["F"], steps, size=spec.facts["size"] * (1 + 1e-9), flow=converges)
+    assert not any(h.violated for h in c.hypotheses)
+    assume(c.holds)
+    orbit, h = spec.orbit(comparison.DEPTH), spec.facts["h"]
+    for n in (1, 5, 20):
+        t = math.fsum(h(i) for i in range(n + 1, comparison.DEPTH + 1))
+        gap = spec.facts["flow"](1e4, orbit[-1]) - spec.facts["flow"](t + 1e4, orbit[n])
+        above(c.rates["projected"], n, spec.norm(gap), comparison.slack(orbit, spec))
