@@ -1,7 +1,7 @@
 """The directive ``limit-plot``: a curve that lipop draws while the site is built, as SVG inside the page.
 
-``.. limit-plot:: counterexample NAME`` shows an orbit; ``.. limit-plot:: family NUMBER RATE`` a bound of a family and the
-exact distance that it bounds; ``.. limit-plot:: depth`` the errors of the two regimes.
+``.. limit-plot:: counterexample NAME`` shows an orbit; ``.. limit-plot:: family NUMBER RATE`` a bound of a family and
+the exact distance that it bounds; ``.. limit-plot:: depth`` the errors of the two regimes.
 """
 
 import numpy as np

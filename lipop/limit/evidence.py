@@ -221,6 +221,8 @@ def summable(law: Any, origin: str | None, what: str) -> Hypothesis:
     name = f"sum of the {what} law < inf"
     if law is None:
         return unknown(name, f"no {what} law is given, and none can be derived")
+    if law.values is not None:
+        return unknown(name, f"{law!r} says nothing about layers behind {law.last}")
     if law.summable is True:
         return stated(name, origin, what, law, str(law.reason))
     if law.summable is False:
@@ -233,6 +235,8 @@ def vanishing(law: Any, origin: str | None, what: str) -> Hypothesis:
     name = f"{what} law -> 0"
     if law is None:
         return unknown(name, f"no {what} law is given, and none can be derived")
+    if law.values is not None:
+        return unknown(name, f"{law!r} says nothing about layers behind {law.last}")
     if law.summable is True:
         return stated(name, origin, what, law, f"{law!r} is summable")
     limit = limit_of(law.expr, law.index)

@@ -93,9 +93,22 @@ class Hypothesis:
 
 
 def proved(name: str, reason: str, bound: Bound | None = None) -> Hypothesis:
-    """A hypothesis with a proof; a bound that rests on declared laws makes it conditional on them."""
-    assumes = frozenset() if bound is None else bound.evidence.assumes
+    """A hypothesis with a proof; one whose bound rests on more than a proof (declared laws, a stated constant, chance)
+    is conditional on that."""
+    assumes = frozenset[str]() if bound is None else rests_on(bound)
     return Hypothesis(name, CONDITIONAL if assumes else PROVED, reason, bound, assumes=assumes)
+
+
+def rests_on(bound: Bound) -> frozenset[str]:
+    """What a bound assumes: declared laws by name; a stated constant or a random trial in words.
+
+    >>> from lipop.operators.function import FunctionOperator
+    >>> sorted(rests_on(FunctionOperator(1, 1, abs, lip=1.0, name="size").lip()))
+    ['lip <= 1 (estimated)']
+    """
+    found = bound.evidence
+    weak = not (found.proven and found.rounded) or bool(found.trials)
+    return found.assumes | ({str(bound)} if weak else set())
 
 
 def declared(name: str, law: str, reason: str) -> Hypothesis:
@@ -324,6 +337,7 @@ __all__ = [
     "Rates",
     "declared",
     "proved",
+    "rests_on",
     "unknown",
     "violated",
 ]

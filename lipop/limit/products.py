@@ -55,6 +55,9 @@ def product(law: Law) -> Product:
     """
     if law.expr is None:
         return Product(None, "a law by layers ends, and its product is no limit")
+    root = law.expr.as_base_exp() if law.expr.is_Pow else None
+    if root is not None and root[1].is_Rational and root[1].is_positive and not root[1].is_Integer:
+        return product(Law(root[0], law.index, law.start))  # a positive power of zero, positive, infinite is the same
     limit = limit_of(law.expr, law.index)
     if limit is None or not limit.is_extended_real:
         return Product(None, f"the limit of {law.expr} is not known")

@@ -180,7 +180,7 @@ def rotation(u: Any, v: Any, index: Any) -> Decision | None:
     if not (isinstance(u, sympy.cos) and v == sympy.sin(u.args[0])):
         return None
     angle = u.args[0]
-    if limit_of(angle, index) != 0:
+    if limit_of(without_sign(angle, index)[0], index) != 0:
         return None
     found = series(angle, index)
     if found.converges is None:

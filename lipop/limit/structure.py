@@ -100,17 +100,17 @@ class AffineRule:
 
         if not isinstance(index, sympy.Symbol):
             raise DomainError(f"the index must be a SymPy symbol, found {index!r}")
-        a = sympy.Matrix(A)
-        if a.rows != a.cols or a.rows == 0:
-            raise ShapeError(f"the matrix of a block is square, found {a.rows} x {a.cols}")
-        c = sympy.zeros(a.rows, 1) if b is None else sympy.Matrix(list(b))
-        if c.shape != (a.rows, 1):
-            raise ShapeError(f"the offset of a block on {a.rows} numbers has {a.rows} entries, found {c.rows}")
-        entries = [as_expression(e, "an entry of a block") for e in (*a, *c)]
+        rows = [list(A.row(r)) for r in range(A.rows)] if isinstance(A, sympy.MatrixBase) else [list(r) for r in A]
+        n = len(rows)
+        if n == 0 or any(len(r) != n for r in rows):
+            raise ShapeError(f"the matrix of a block is square, found rows of {[len(r) for r in rows]} entries")
+        offset = [0] * n if b is None else list(b)
+        if len(offset) != n:
+            raise ShapeError(f"the offset of a block on {n} numbers has {n} entries, found {len(offset)}")
+        entries = [as_expression(e, "an entry of a block") for row in (*rows, offset) for e in row]
         for e in entries:
             if e.free_symbols - {index}:
                 raise DomainError(f"the entry {e} has symbols other than the index {index}")
-        n = a.rows
         for key, value in (
             ("A", sympy.ImmutableMatrix(n, n, entries[: n * n])),
             ("b", sympy.ImmutableMatrix(n, 1, entries[n * n :])),

@@ -49,16 +49,19 @@ class Given:
         """Whether the deviations are bounded relative to ``1 + |x|`` only."""
         return isinstance(self.law, Growth)
 
-    @property
-    def bounds(self) -> LawBounds:
-        """The law's numbers as leaves of proofs."""
-        return law_bounds(self.arch, self.law, "deviation", self.origin)
+    def bounds(self, hypotheses: tuple[Hypothesis, ...]) -> LawBounds:
+        """The law's numbers as leaves of proofs, for a theorem with these hypotheses."""
+        return law_bounds(self.arch, self.law, "deviation", self.origin, hypotheses)
 
 
-def law_bounds(arch: Architecture, law: Law, name: str, origin: str) -> LawBounds:
-    """A law of the architecture, on its domain and in its norm, with what the user declares about both."""
-    stated = () if origin == "derived" else (assumption(law, name),)
-    return LawBounds(law, name, (*stated, *sorted(domain_kept(arch).assumes)), arch.on, arch.space.norm)
+def law_bounds(
+    arch: Architecture, law: Law, name: str, origin: str, hypotheses: tuple[Hypothesis, ...] = ()
+) -> LawBounds:
+    """A law of the architecture, on its domain and in its norm, with all that the user declares: the law, the invariant
+    domain, and what the hypotheses of the theorem assume."""
+    stated = set() if origin == "derived" else {assumption(law, name)}
+    stated |= domain_kept(arch).assumes | frozenset().union(*(h.assumes for h in hypotheses))
+    return LawBounds(law, name, tuple(sorted(stated)), arch.on, arch.space.norm)
 
 
 def given(arch: Architecture, limit: Operator | None = None, deviation: Law | None = None) -> Given | None:

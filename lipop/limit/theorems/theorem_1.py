@@ -19,6 +19,7 @@ from lipop.limit.architecture import Architecture
 from lipop.limit.evidence import finite_lip, idempotent, summable
 from lipop.limit.exact import homogeneous
 from lipop.limit.hypothesis import Conclusion, Rate, Rates
+from lipop.limit.law_bounds import LawBounds
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import (
@@ -83,11 +84,13 @@ def theorem_1(arch: Architecture, limit: Operator | None = None, deviation: Law 
     )
     if not all(h.holds for h in hypotheses) or lipschitz.bound is None:
         return Conclusion("theorem 1", hypotheses, STATEMENT)
-    return Conclusion("theorem 1", hypotheses, STATEMENT, True, True, T, _rates(facts, lipschitz.bound))
+    return Conclusion(
+        "theorem 1", hypotheses, STATEMENT, True, True, T, _rates(facts, lipschitz.bound, facts.bounds(hypotheses))
+    )
 
 
-def _rates(facts: Given, lip: Bound) -> Rates:
-    law, bounds = facts.law, facts.bounds
+def _rates(facts: Given, lip: Bound, bounds: LawBounds) -> Rates:
+    law = facts.law
     L = symbol_constant(lip)
 
     def idempotency(n: int, radius: float | None) -> Bound:
@@ -104,7 +107,7 @@ def _rates(facts: Given, lip: Bound) -> Rates:
         "idempotency": Rate(r"|S_n x - T S_n x|", idempotency, lambda: (1 + L) * symbol_value(law)),
     }
     if facts.grows:
-        rates = {key: grown(rate, lambda r: orbit_size(facts, lip, r)) for key, rate in rates.items()}
+        rates = {key: grown(rate, lambda r: orbit_size(facts.limit, lip, bounds, r)) for key, rate in rates.items()}
     return Rates(rates, {"lip": lambda: lip_rate(facts.arch)})
 
 
@@ -138,11 +141,11 @@ def nearest_point(T: Operator) -> bool:
     return isinstance(T, Projection)
 
 
-def orbit_size(facts: Given, lip: Bound, radius: float) -> Bound:
+def orbit_size(T: Operator, lip: Bound, bounds: LawBounds, radius: float) -> Bound:
     """A bound of ``1 + |S_{k,m} x|`` for every k >= m and ``|x| <= radius``, m the last block before the law."""
-    n, bounds = facts.law.start, facts.bounds
+    n = bounds.law.start
     premises = (lip, bounds.value(n), bounds.factors(n, lip.value))
-    return conclude("limit.size@1", "distance", premises, n=n, radius=radius, origin=value_at_zero(facts.limit))
+    return conclude("limit.size@1", "distance", premises, n=n, radius=radius, origin=value_at_zero(T))
 
 
 def value_at_zero(T: Operator) -> float:

@@ -171,7 +171,7 @@ def theorem_2(arch: Architecture, limit: Operator | None = None, deviation: Law 
     hypotheses = (*hypotheses, found.evidence)
     if not found.evidence.holds:
         return Conclusion("theorem 2", hypotheses, STATEMENT)
-    rates = {"projected": tail_rate(r"|S_\infty x - Q S_n x|", facts.bounds)}
+    rates = {"projected": tail_rate(r"|S_\infty x - Q S_n x|", facts.bounds(hypotheses))}
     return Conclusion("theorem 2", hypotheses, STATEMENT, True, True, found.Q, rates)
 
 

@@ -16,6 +16,7 @@ from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
 from lipop.limit.evidence import contraction, size_of, vanishing
 from lipop.limit.hypothesis import Conclusion, Rate
+from lipop.limit.law_bounds import LawBounds
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import (
@@ -69,12 +70,12 @@ def theorem_3(arch: Architecture, limit: Operator | None = None, deviation: Law 
     hypotheses = (infinite(arch), domain_kept(arch), shrinks, vanishing(law, facts.origin, "deviation"))
     if not all(h.holds for h in hypotheses) or shrinks.bound is None:
         return Conclusion("theorem 3", hypotheses, STATEMENT)
-    rates = {} if facts.grows else {"error": _error(facts, shrinks.bound)}
+    rates = {} if facts.grows else {"error": _error(facts, shrinks.bound, facts.bounds(hypotheses))}
     return Conclusion("theorem 3", hypotheses, STATEMENT, True, True, None, rates)
 
 
-def _error(facts: Given, lip: Bound) -> Rate:
-    law, bounds = facts.law, facts.bounds
+def _error(facts: Given, lip: Bound, bounds: LawBounds) -> Rate:
+    law = facts.law
     size = size_of(facts.on, facts.arch.space.norm)
     bounded = math.isfinite(size)
 

@@ -83,7 +83,7 @@ def theorem_6(
     hypotheses = (*hypotheses, settled("the reference family is tail-stable", stable.reason, stable.assumptions))
     if constant[1] is None or not all(h.holds for h in hypotheses):
         return Conclusion("theorem 6", hypotheses, STATEMENT)
-    rate = _projected(reference, law_bounds(arch, law, "deviation", origin))
+    rate = _projected(reference, law_bounds(arch, law, "deviation", origin, hypotheses))
     return Conclusion("theorem 6", hypotheses, STATEMENT, True, True, None, {"projected": rate})
 
 

@@ -72,7 +72,10 @@ def theorem_8(
     if not all(h.holds for h in hypotheses):
         return Conclusion("theorem 8", hypotheses, STATEMENT)
     limit = Identity(arch.space)
-    rates = _rates(law_bounds(arch, delta, "branch Lip", origin), law_bounds(arch, beta, "branch offset", origin))
+    rates = _rates(
+        law_bounds(arch, delta, "branch Lip", origin, hypotheses),
+        law_bounds(arch, beta, "branch offset", origin, hypotheses),
+    )
     return Conclusion("theorem 8", hypotheses, STATEMENT, True, True, limit, rates)
 
 

@@ -16,7 +16,8 @@ from lipop.core.operator import Operator
 from lipop.core.region import Region
 from lipop.limit.architecture import Architecture
 from lipop.limit.evidence import fixed_points_exist, limit_of, nonexpansive, stated, summable
-from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate, proved, unknown, violated
+from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate, declared, proved, unknown, violated
+from lipop.limit.invariance import maps_into
 from lipop.limit.laws import Law, Uniform
 from lipop.limit.products import eventual_sign
 from lipop.limit.rates import conclude
@@ -83,6 +84,7 @@ def theorem_9(
     common = (
         infinite(arch),
         domain_kept(arch),
+        keeps(map, arch.on, "N maps D into D"),
         convex(arch.on),
         lipschitz,
         fixed_points_exist(map, arch.on),
@@ -100,10 +102,21 @@ def theorem_9(
     statement = INJECTIVE if summed else RETRACTION
     if not all(h.holds for h in hypotheses) or lipschitz.bound is None:
         return Conclusion("theorem 9", hypotheses, statement)
-    rates = {"projected": tail_rate(r"|S_\infty x - R_{\infty,n} S_n x|", law_bounds(arch, law, "deviation", origin))}
+    rates = {
+        "projected": tail_rate(
+            r"|S_\infty x - R_{\infty,n} S_n x|", law_bounds(arch, law, "deviation", origin, hypotheses)
+        )
+    }
     if law.expr == 0 and not summed:
-        rates |= _exact_steps(arch, steps, steps_origin, lipschitz.bound)
+        rates |= _exact_steps(arch, steps, steps_origin, lipschitz.bound, hypotheses)
     return Conclusion("theorem 9", hypotheses, statement, True, True, None, rates)
+
+
+def keeps(op: Operator, on: Region, name: str) -> Hypothesis:
+    """One map sends D into D: proved by its image, else declared."""
+    if maps_into(op, on):
+        return proved(name, "the image of D lies in D")
+    return declared(name, f"domain: {name}, D = {on!r}", "stated")
 
 
 def convex(on: Region) -> Hypothesis:
@@ -135,14 +148,18 @@ def steps_below(steps: Law, top: float, origin: str) -> Hypothesis:
     return unknown(name, f"whether {steps.expr} < {top:g} for every i is not decided")
 
 
-def _exact_steps(arch: Architecture, steps: Law, origin: str, lip: Bound) -> dict[str, Rate]:
+def _exact_steps(
+    arch: Architecture, steps: Law, origin: str, lip: Bound, hypotheses: tuple[Hypothesis, ...]
+) -> dict[str, Rate]:
     import sympy
 
     out: dict[str, Rate] = {}
     n, i, r = depth_symbol(), sympy.Symbol("i", integer=True, positive=True), sympy.Symbol("r", nonnegative=True)
     term = sympy.Function("h")(i) if steps.expr is None else steps.expr.subs(steps.index or i, i)
     if arch.space.norm == "l2" and steps.expr is not None:
-        both = law_bounds(arch, Law(steps.expr * (1 - steps.expr), steps.index, steps.start), "step", origin)
+        both = law_bounds(
+            arch, Law(steps.expr * (1 - steps.expr), steps.index, steps.start), "step", origin, hypotheses
+        )
 
         def fixed(depth: int, radius: float | None) -> Bound:
             from_depth(steps, depth, steps.start)
@@ -153,7 +170,7 @@ def _exact_steps(arch: Architecture, steps: Law, origin: str, lip: Bound) -> dic
         formula = r / sympy.sqrt(sympy.Sum(term * (1 - term), (i, steps.start, n)))
         out["fixed"] = Rate(r"|N S_n x - S_n x|", fixed, lambda: formula, uniform=False)
     if lip.value < 1:
-        plain = law_bounds(arch, steps, "step", origin)
+        plain = law_bounds(arch, steps, "step", origin, hypotheses)
 
         def error(depth: int, radius: float | None) -> Bound:
             from_depth(steps, depth, steps.start - 1)
@@ -165,4 +182,4 @@ def _exact_steps(arch: Architecture, steps: Law, origin: str, lip: Bound) -> dic
     return out
 
 
-__all__ = ["convex", "steps_below", "theorem_9"]
+__all__ = ["convex", "keeps", "steps_below", "theorem_9"]

@@ -9,13 +9,12 @@ converges for every x; then ``Q = lim phi_t`` is a non-expansive retraction onto
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 from lipop.core.algebra import residual
 from lipop.core.bound import Bound
 from lipop.core.operator import Operator
-from lipop.core.region import Region
+from lipop.core.region import Everywhere, Region
 from lipop.core.rounding import inflate
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
@@ -91,6 +90,7 @@ def theorem_9_flow(
     hypotheses = (
         infinite(arch),
         domain_kept(arch),
+        flow_kept(arch.on),
         hilbert(arch),
         _at_most_zero(field, dissipative),
         proved("Lip F < inf", f"Lip F <= {lip.value:.6g}", lip)
@@ -103,8 +103,7 @@ def theorem_9_flow(
     )
     if not all(h.holds for h in hypotheses):
         return Conclusion("theorem 9", hypotheses, FLOW)
-    tail = law_bounds(arch, squares, "squared step", origin)
-    tail = replace(tail, assumes=tuple(sorted({*tail.assumes, *sized.assumes, *flow.assumes})))
+    tail = law_bounds(arch, squares, "squared step", origin, hypotheses)
 
     def at(n: int, radius: float | None) -> Bound:
         from_depth(squares, n, squares.start - 1)
@@ -129,6 +128,14 @@ def field_size(field: Operator, arch: Architecture, size: float | None) -> tuple
     if math.isfinite(top):
         return proved(name, f"B = |F 0| + Lip(F) sup |x| = {top:.6g}", lip), top
     return unknown(name, "D is not bounded: give size="), math.inf
+
+
+def flow_kept(on: Region) -> Hypothesis:
+    """The flow of F leaves D invariant."""
+    name = "the flow of F maps D into D"
+    if isinstance(on, Everywhere):
+        return proved(name, "D is the whole space")
+    return declared(name, f"domain: the flow leaves {on!r} invariant", "stated")
 
 
 def hilbert(arch: Architecture) -> Hypothesis:
