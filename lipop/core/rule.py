@@ -80,6 +80,8 @@ _HOMES = (  # what registers rules outside the core
     "lipop.limit.averaged_rates",
     "lipop.limit.projection_rates",
     "lipop.limit.critical",
+    "lipop.scaling.decomposition",
+    "lipop.scaling.descent",
 )
 
 

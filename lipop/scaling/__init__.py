@@ -11,20 +11,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lipop.scaling import laws
     from lipop.scaling.allocation import Allocation
+    from lipop.scaling.decomposition import Decomposition
+    from lipop.scaling.descent import Descent
     from lipop.scaling.fitting import Fit, fit
     from lipop.scaling.law import Parameter, ScalingLaw, Variable
+    from lipop.scaling.performance import Performance
     from lipop.scaling.table import read_csv
 
 _HOMES = {
     "Allocation": "allocation",
+    "Decomposition": "decomposition",
+    "Descent": "descent",
     "Fit": "fitting",
     "Parameter": "law",
+    "Performance": "performance",
     "ScalingLaw": "law",
     "Variable": "law",
     "fit": "fitting",
     "read_csv": "table",
 }
-__all__ = ["Allocation", "Fit", "Parameter", "ScalingLaw", "Variable", "fit", "laws", "read_csv"]
+__all__ = [
+    "Allocation",
+    "Decomposition",
+    "Descent",
+    "Fit",
+    "Parameter",
+    "Performance",
+    "ScalingLaw",
+    "Variable",
+    "fit",
+    "laws",
+    "read_csv",
+]
 
 
 def __getattr__(name: str) -> Any:
