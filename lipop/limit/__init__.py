@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from lipop.limit.averaged import averagedness
     from lipop.limit.averaged_rates import halpern, krasnoselskii_mann, residual_bound, residual_rate
     from lipop.limit.combination import Combination
+    from lipop.limit.conclusion import Conclusion, Rate
     from lipop.limit.critical import criticality
     from lipop.limit.deviations import deviation
     from lipop.limit.diagnosis import diagnose
-    from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate
+    from lipop.limit.hypothesis import Hypothesis
     from lipop.limit.laws import Growth, Law, Uniform
     from lipop.limit.projections import limit_projection
     from lipop.limit.projections_answer import ProjectionLimit
@@ -44,14 +45,14 @@ _HOMES = {
     "AffineRule": "structure",
     "Architecture": "architecture",
     "Combination": "combination",
-    "Conclusion": "hypothesis",
+    "Conclusion": "conclusion",
     "Cycle": "structure",
     "Growth": "laws",
     "Hypothesis": "hypothesis",
     "Law": "laws",
     "NearestPoint": "alternating_dykstra",
     "ProjectionLimit": "projections_answer",
-    "Rate": "hypothesis",
+    "Rate": "conclusion",
     "ResidualRule": "structure",
     "Series": "series",
     "Uniform": "laws",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lipop.errors import DomainError
-from lipop.limit.evidence import limit_of
+from lipop.limit.law_evidence import limit_of
 from lipop.limit.laws import Growth, Law, Uniform
 from lipop.limit.structure import AffineRule
 from lipop.operators.linear import Affine

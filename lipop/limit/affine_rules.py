@@ -14,8 +14,10 @@ from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
 from lipop.limit.combination import Combination
 from lipop.limit.decision import Decision
-from lipop.limit.evidence import has_interior, limit_of
-from lipop.limit.exact import column_basis, homogeneous, homogeneous_of, joined, powers
+from lipop.limit.domains import has_interior
+from lipop.limit.exact import column_basis, homogeneous, homogeneous_of, joined
+from lipop.limit.exact_powers import powers
+from lipop.limit.law_evidence import limit_of
 from lipop.limit.laws import Law
 from lipop.limit.products import eventual_sign
 from lipop.limit.recurrences import rotation, scalar

@@ -18,7 +18,7 @@ from lipop.core.operator import Operator
 from lipop.core.region import Everywhere
 from lipop.core.rule import derive, leaf, norms_of, unknown
 from lipop.limit.averaged_rules import EXACT, OWN, QUANTITY, exact_averagedness, own_averagedness
-from lipop.limit.evidence import NONEXPANSIVE, exactly_nonexpansive
+from lipop.limit.exact_norms import NONEXPANSIVE, exactly_nonexpansive
 
 
 def averagedness(op: Operator) -> Bound:

@@ -28,7 +28,7 @@ from lipop.core.rule import Accepts, derive, norms_of, parts_digest, rule
 from lipop.errors import DomainError
 from lipop.limit.averaged import averagedness
 from lipop.limit.averaged_rules import QUANTITY
-from lipop.limit.hypothesis import Rate
+from lipop.limit.conclusion import Rate
 
 
 def _residual_of(quantity: str, iteration: str, norms: str | None) -> Accepts:

@@ -12,8 +12,9 @@ from typing import Any
 
 from lipop.limit.architecture import Architecture
 from lipop.limit.decision import Decision
-from lipop.limit.evidence import has_interior
-from lipop.limit.exact import homogeneous, powers
+from lipop.limit.domains import has_interior
+from lipop.limit.exact import homogeneous
+from lipop.limit.exact_powers import powers
 from lipop.limit.structure import Cycle
 from lipop.limit.theorems.theorem_2 import identity_like
 

@@ -120,7 +120,7 @@ def leading_power(law: Law) -> tuple[Any, Any]:
     """
     import sympy
 
-    from lipop.limit.evidence import limit_of
+    from lipop.limit.law_evidence import limit_of
 
     if law.index is None or law.expr is None:
         raise DomainError(f"{law!r} is no power of the layer")

@@ -22,7 +22,8 @@ from lipop.limit.affine import affine_parts
 from lipop.limit.affine_laws import absolute, affine_deviation
 from lipop.limit.combination import Combination
 from lipop.limit.deviations import upper
-from lipop.limit.evidence import limit_of, lip_upper
+from lipop.limit.evidence import lip_upper
+from lipop.limit.law_evidence import limit_of
 from lipop.limit.laws import Growth, Law, Uniform
 from lipop.limit.sequence import as_expression
 from lipop.limit.structure import AffineRule, Cycle, ResidualRule

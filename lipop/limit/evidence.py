@@ -6,23 +6,23 @@ Only a proof makes a hypothesis hold; a sample can refute it, and otherwise noth
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lipop.certify.portfolio import lip as bracket
 from lipop.core.algebra import Identity, Relax
-from lipop.core.bound import UPPER, Bound, Claim
+from lipop.core.bound import Bound
 from lipop.core.enclosure import Enclosed
 from lipop.core.operator import Operator
-from lipop.core.region import Ball, Box, Cloud, Everywhere, Region, Shell, TokenBall
-from lipop.core.rule import leaf, leaf_rule
+from lipop.core.region import Everywhere, Region, Shell
+from lipop.core.rule import leaf
 from lipop.core.space import norm
 from lipop.errors import LipopError
+from lipop.limit.domains import size_of
 from lipop.limit.exact import homogeneous
-from lipop.limit.hypothesis import Hypothesis, declared, proved, unknown, violated
-from lipop.limit.law_bounds import assumption
+from lipop.limit.exact_norms import NONEXPANSIVE, exactly_nonexpansive
+from lipop.limit.hypothesis import Hypothesis, proved, unknown, violated
 from lipop.operators.activation import Activation
 
 ROUNDING = 1e-9
@@ -30,76 +30,6 @@ ROUNDING = 1e-9
 
 
 # ---- Lipschitz constants -------------------------------------------------------------------------------------------
-
-
-def _exact_ball(subject: Any, claim: Claim, params: Mapping[str, Any]) -> float:
-    return 1.0 if isinstance(subject, Operator) and exactly_nonexpansive(subject) else math.inf
-
-
-NONEXPANSIVE = leaf_rule(
-    "lip.exact@1",
-    reference="an affine map with stored matrix A: |A| <= 1 decided in rational arithmetic (l2: I - A^T A >= 0)",
-    grid=53,
-    quantity="lip",
-    side=UPPER,
-    procedure=_exact_ball,
-)
-
-
-def exactly_nonexpansive(op: Operator) -> bool | None:
-    """Whether the matrix of an affine map has norm at most 1, in exact arithmetic (None: not decided here).
-
-    >>> from lipop.operators.linear import Linear
-    >>> exactly_nonexpansive(Linear(np.full((2, 2), 0.5)))
-    True
-    """
-    import flint
-
-    m = homogeneous(op)
-    if m is None or op.domain.norm != op.codomain.norm:
-        return None
-    n = m.nrows() - 1
-    a = [[m[i, j] for j in range(n)] for i in range(n)]
-    if op.domain.norm == "linf":
-        return all(sum(abs(v) for v in row) <= 1 for row in a)
-    if op.domain.norm == "l1":
-        return all(sum(abs(row[j]) for row in a) <= 1 for j in range(n))
-    if op.domain.norm != "l2":
-        return None
-    gram = [[(i == j) - sum(a[k][i] * a[k][j] for k in range(n)) for j in range(n)] for i in range(n)]
-    return _semidefinite([[flint.fmpq(v) for v in row] for row in gram])
-
-
-def exactly_dissipative(op: Operator) -> bool | None:
-    """Whether ``<A x, x> <= 0`` for the matrix of an affine map, in exact arithmetic (None: not decided here).
-
-    >>> from lipop.operators.linear import Linear
-    >>> exactly_dissipative(Linear(np.array([[0.0, 1.0], [-1.0, 0.0]])))
-    True
-    """
-    m = homogeneous(op)
-    if m is None:
-        return None
-    n = m.nrows() - 1
-    return _semidefinite([[-(m[i, j] + m[j, i]) for j in range(n)] for i in range(n)])
-
-
-def _semidefinite(g: list[list[Any]]) -> bool:
-    """Whether a symmetric rational matrix is positive semidefinite (elimination without pivoting)."""
-    n = len(g)
-    for k in range(n):
-        if g[k][k] < 0:
-            return False
-        if g[k][k] == 0:
-            if any(g[k][j] != 0 for j in range(k + 1, n)):
-                return False
-            continue
-        for i in range(k + 1, n):
-            c = g[i][k] / g[k][k]
-            if c != 0:
-                for j in range(k, n):
-                    g[i][j] -= c * g[k][j]
-    return True
 
 
 def lip_upper(op: Operator, on: Region) -> Bound:
@@ -216,93 +146,7 @@ def _by_sample(op: Operator, on: Region, name: str, exact: bool) -> Hypothesis:
 # ---- laws ----------------------------------------------------------------------------------------------------------
 
 
-def summable(law: Any, origin: str | None, what: str) -> Hypothesis:
-    """``sum law(i) < inf``, as the law decides it; conditional where the law itself is declared."""
-    name = f"sum of the {what} law < inf"
-    if law is None:
-        return unknown(name, f"no {what} law is given, and none can be derived")
-    if law.values is not None:
-        return unknown(name, f"{law!r} says nothing about layers behind {law.last}")
-    if law.summable is True:
-        return stated(name, origin, what, law, str(law.reason))
-    if law.summable is False:
-        return violated(name, f"{law!r}: {law.reason}")
-    return unknown(name, f"{law!r}: {law.reason}")
-
-
-def vanishing(law: Any, origin: str | None, what: str) -> Hypothesis:
-    """``law(i) -> 0``."""
-    name = f"{what} law -> 0"
-    if law is None:
-        return unknown(name, f"no {what} law is given, and none can be derived")
-    if law.values is not None:
-        return unknown(name, f"{law!r} says nothing about layers behind {law.last}")
-    if law.summable is True:
-        return stated(name, origin, what, law, f"{law!r} is summable")
-    limit = limit_of(law.expr, law.index)
-    if limit == 0:
-        return stated(name, origin, what, law, f"{law!r} tends to 0")
-    if limit is None:
-        return unknown(name, f"the limit of {law.expr} is not known")
-    return violated(name, f"{law!r} tends to {limit}")
-
-
-def stated(name: str, origin: str | None, what: str, law: Any, reason: str) -> Hypothesis:
-    """A hypothesis that holds for a law: proved where it is derived, conditional where it is declared."""
-    if origin == "derived":
-        return proved(name, reason)
-    return declared(name, assumption(law, what), reason)
-
-
-def limit_of(expr: Any, index: Any) -> Any | None:
-    """The limit of an expression as its index grows, where SymPy finds a number or an infinity; None otherwise."""
-    import sympy
-
-    if index is None or index not in expr.free_symbols:
-        return expr
-    n = sympy.Symbol("n", positive=True, integer=True)
-    try:
-        found = sympy.limit(expr.xreplace({index: n}), n, sympy.oo)
-    except (NotImplementedError, ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    if isinstance(found, sympy.AccumBounds) or found is sympy.nan or found.free_symbols or found.has(sympy.Limit):
-        return None
-    return found
-
-
 # ---- domains -------------------------------------------------------------------------------------------------------
-
-
-def has_interior(on: Region) -> bool:
-    """Whether D contains a ball, so that affine maps that agree on D are equal."""
-    if isinstance(on, Everywhere):
-        return True
-    if isinstance(on, Ball):
-        return on.radius > 0
-    if isinstance(on, TokenBall):
-        return on.rho_F > 0 and bool((on.rho_token > 0).all())
-    if isinstance(on, Box):
-        return bool((on.low < on.high).all())
-    return isinstance(on, Shell) and on.inner < on.outer
-
-
-def size_of(on: Region, kind: str) -> float:
-    """A bound of ``|x|`` on D in the given norm (infinite where D is not bounded or not known to be)."""
-    from lipop.core.region import as_ball
-    from lipop.core.rounding import inflate
-
-    if isinstance(on, Ball) and on.norm == kind:
-        return float(inflate(norm(on.center, kind) + on.radius, on.center.size + 4))
-    if isinstance(on, Box):
-        reach = np.maximum(np.abs(on.low), np.abs(on.high))
-        return float(inflate(norm(reach, kind), on.low.size + 4))
-    if isinstance(on, Cloud):
-        return float(inflate(max(norm(p, kind) for p in on.points), on.points[0].size + 4))
-    ball = as_ball(on)
-    if ball is None:
-        return math.inf
-    factor = {"l1": math.sqrt(ball.center.size)}.get(kind, 1.0)
-    return float(inflate((norm(ball.center) + ball.radius) * factor, ball.center.size + 6))
 
 
 def fixed_points_exist(op: Operator, on: Region, name: str = "Fix N is not empty") -> Hypothesis:
@@ -363,18 +207,10 @@ def averagedness(op: Operator) -> float | None:
 __all__ = [
     "averagedness",
     "contraction",
-    "exactly_dissipative",
-    "exactly_nonexpansive",
     "finite_lip",
     "fixed_points_exist",
-    "has_interior",
     "idempotent",
-    "limit_of",
     "lip_upper",
     "nonexpansive",
     "sample",
-    "size_of",
-    "stated",
-    "summable",
-    "vanishing",
 ]

@@ -20,7 +20,7 @@ from lipop.core.rounding import float_down, workprec
 from lipop.core.space import Space
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
-from lipop.limit.hypothesis import Conclusion
+from lipop.limit.conclusion import Conclusion
 from lipop.limit.laws import Law, Uniform
 from lipop.limit.sequence import as_expression
 from lipop.limit.structure import AffineRule

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lipop.errors import DomainError
-from lipop.limit.evidence import limit_of
+from lipop.limit.law_evidence import limit_of
 from lipop.limit.laws import Law
 
 ZERO, POSITIVE, INFINITE = "zero", "positive", "infinite"

@@ -18,7 +18,8 @@ from lipop.core.operator import Operator
 from lipop.core.rounding import float_up, workprec
 from lipop.core.rule import leaf, norms_of
 from lipop.errors import ProofError
-from lipop.limit.exact import homogeneous, powers
+from lipop.limit.exact import homogeneous
+from lipop.limit.exact_powers import powers
 from lipop.limit.projection_rates import GAP, gap_digest
 from lipop.limit.projections_large import spectrum
 from lipop.limit.spectral import spectral_norm

@@ -31,8 +31,9 @@ from lipop.errors import DomainError, ShapeError
 from lipop.limit.alternating import SubspacePair, SubspaceProduct, alternating_gap, intersection
 from lipop.limit.averaged import averagedness
 from lipop.limit.averaged_rates import residual_rate
+from lipop.limit.conclusion import Rate
 from lipop.limit.evidence import fixed_points_exist, idempotent, lip_upper
-from lipop.limit.hypothesis import Hypothesis, Rate, declared, proved, unknown, violated
+from lipop.limit.hypothesis import Hypothesis, declared, proved, unknown, violated
 from lipop.limit.iterated import IteratedLimit, certainly_fixes, fixed_point
 from lipop.limit.projection_gaps import PowerGap, relaxation_factor
 from lipop.limit.projection_rates import error_from, gap_digest

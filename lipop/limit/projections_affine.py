@@ -11,7 +11,8 @@ from lipop.core.enclosure import Enclosed
 from lipop.core.operator import Operator
 from lipop.core.rounding import TINY, float_up, inflate, workprec
 from lipop.errors import DomainError
-from lipop.limit.exact import homogeneous, powers
+from lipop.limit.exact import homogeneous
+from lipop.limit.exact_powers import powers
 from lipop.limit.hypothesis import proved, violated
 from lipop.limit.projection_gaps import PowerGap
 from lipop.limit.projections_answer import NAME, ProjectionLimit, depth_symbols, exactly, gap_rate

@@ -8,7 +8,8 @@ from typing import Any
 
 from lipop.core.bound import Bound
 from lipop.core.operator import Operator
-from lipop.limit.hypothesis import Hypothesis, Rate
+from lipop.limit.conclusion import Rate
+from lipop.limit.hypothesis import Hypothesis
 from lipop.limit.projection_gaps import PowerGap
 from lipop.limit.projection_rates import error_from
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from lipop.errors import DomainError
 from lipop.limit.decision import Decision
-from lipop.limit.evidence import limit_of
+from lipop.limit.law_evidence import limit_of
 from lipop.limit.laws import Law
 from lipop.limit.products import INFINITE, ZERO, eventual_sign, nonnegative_from, product
 from lipop.limit.scalar_series import series, without_sign

@@ -15,9 +15,9 @@ from typing import Any
 from lipop.errors import DomainError, ProofError
 from lipop.limit.affine_rules import affine_rule
 from lipop.limit.architecture import LAWS, Architecture
+from lipop.limit.conclusion import Conclusion, Rate
 from lipop.limit.cycles import repeating
 from lipop.limit.decision import Decision, witness
-from lipop.limit.hypothesis import Conclusion, Rate
 from lipop.limit.theorems.residual_rules import residual_conclusions
 from lipop.limit.theorems.theorem_1 import theorem_1
 from lipop.limit.theorems.theorem_2 import theorem_2

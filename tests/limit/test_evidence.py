@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 import lipop as lo
 from lipop.errors import DomainError
-from lipop.limit import Growth, Hypothesis, Law, Uniform
+from lipop.limit import Growth, Hypothesis, Law, Uniform, domains, exact_norms, law_evidence
 from lipop.limit import evidence as ev
-from lipop.limit.hypothesis import CONDITIONAL, PROVED, UNKNOWN, WITNESSED, Conclusion, Rate, declared, unknown
+from lipop.limit.conclusion import Conclusion, Rate
+from lipop.limit.hypothesis import CONDITIONAL, PROVED, UNKNOWN, WITNESSED, declared, unknown
 
 k = sympy.Symbol("k")
 ALL = lo.Everywhere()
@@ -24,7 +25,7 @@ def test_exact_nonexpansiveness_agrees_with_the_norm(seed, kind):
     n = int(rng.integers(1, 5))
     a = rng.integers(-4, 5, (n, n)) / rng.choice([4.0, 8.0, 16.0])
     size = np.linalg.norm(a, {"l1": 1, "l2": 2, "linf": np.inf}[kind])
-    found = ev.exactly_nonexpansive(lo.Affine(a, norm_in=kind, norm_out=kind))
+    found = exact_norms.exactly_nonexpansive(lo.Affine(a, norm_in=kind, norm_out=kind))
     if abs(size - 1) > 1e-9:
         assert found == (size <= 1)
 
@@ -75,14 +76,14 @@ def test_idempotency_is_proved_or_refuted_never_sampled():
 
 def test_laws_are_proved_where_derived_and_conditional_where_declared():
     law = Uniform(1 / k**2)
-    assert ev.summable(law, "derived", "deviation").evidence == PROVED
-    h = ev.summable(law, "declared", "deviation")
+    assert law_evidence.summable(law, "derived", "deviation").evidence == PROVED
+    h = law_evidence.summable(law, "declared", "deviation")
     assert (h.evidence, h.assumes) == (CONDITIONAL, {"deviation: Uniform(k**(-2))"})
-    assert ev.summable(Uniform(1 / k), "derived", "deviation").evidence == WITNESSED
-    assert ev.summable(None, None, "deviation").evidence == UNKNOWN
-    assert ev.vanishing(Uniform(1 / k), "derived", "deviation").evidence == PROVED
-    assert ev.vanishing(Uniform(sympy.Rational(1, 3)), "derived", "deviation").evidence == WITNESSED
-    assert ev.vanishing(Growth(1 / sympy.log(k + 2)), "declared", "deviation").evidence == CONDITIONAL
+    assert law_evidence.summable(Uniform(1 / k), "derived", "deviation").evidence == WITNESSED
+    assert law_evidence.summable(None, None, "deviation").evidence == UNKNOWN
+    assert law_evidence.vanishing(Uniform(1 / k), "derived", "deviation").evidence == PROVED
+    assert law_evidence.vanishing(Uniform(sympy.Rational(1, 3)), "derived", "deviation").evidence == WITNESSED
+    assert law_evidence.vanishing(Growth(1 / sympy.log(k + 2)), "declared", "deviation").evidence == CONDITIONAL
 
 
 def test_fixed_points():
@@ -103,25 +104,25 @@ def test_sizes_of_domains_are_upper_bounds():
         lo.Ball(np.ones(3), 0.5, "linf"),
     ):
         for kind, order in (("l2", 2), ("linf", np.inf), ("l1", 1)):
-            top = ev.size_of(on, kind)
+            top = domains.size_of(on, kind)
             assert all(np.linalg.norm(x, order) <= top for x in on.sample(rng, 200))
-    assert ev.size_of(ALL, "l2") == math.inf
-    assert ev.has_interior(lo.Ball(np.zeros(2), 1.0))
-    assert not ev.has_interior(lo.Ball(np.zeros(2), 0.0))
-    assert not ev.has_interior(lo.Box(np.zeros(2), np.array([1.0, 0.0])))
+    assert domains.size_of(ALL, "l2") == math.inf
+    assert domains.has_interior(lo.Ball(np.zeros(2), 1.0))
+    assert not domains.has_interior(lo.Ball(np.zeros(2), 0.0))
+    assert not domains.has_interior(lo.Box(np.zeros(2), np.array([1.0, 0.0])))
 
 
 def test_limits_of_expressions():
-    assert ev.limit_of((k + 1) / k, k) == 1
-    assert ev.limit_of((-1) ** k, k) is None
-    assert ev.limit_of(sympy.Integer(3), None) == 3
-    assert ev.limit_of(sympy.log(k), k) == sympy.oo
+    assert law_evidence.limit_of((k + 1) / k, k) == 1
+    assert law_evidence.limit_of((-1) ** k, k) is None
+    assert law_evidence.limit_of(sympy.Integer(3), None) == 3
+    assert law_evidence.limit_of(sympy.log(k), k) == sympy.oo
 
 
 def test_dissipative_matrices():
-    assert ev.exactly_dissipative(lo.Linear(np.array([[0.0, 1.0], [-1.0, 0.0]])))
-    assert not ev.exactly_dissipative(lo.Linear(np.array([[2.0**-60, 1.0], [-1.0, 0.0]])))
-    assert ev.exactly_dissipative(lo.tanh(2)) is None
+    assert exact_norms.exactly_dissipative(lo.Linear(np.array([[0.0, 1.0], [-1.0, 0.0]])))
+    assert not exact_norms.exactly_dissipative(lo.Linear(np.array([[2.0**-60, 1.0], [-1.0, 0.0]])))
+    assert exact_norms.exactly_dissipative(lo.tanh(2)) is None
 
 
 def test_a_hypothesis_says_on_what_it_rests():

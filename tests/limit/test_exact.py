@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import lipop as lo
 from lipop.errors import DomainError
-from lipop.limit.exact import LARGEST, homogeneous, powers, schur_stable
+from lipop.limit.exact import LARGEST, homogeneous
+from lipop.limit.exact_powers import powers, schur_stable
 
 F = flint.fmpq
 

@@ -11,8 +11,9 @@ from lipop.core.operator import Operator
 from lipop.core.region import Everywhere, Region
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import size_of
-from lipop.limit.hypothesis import Hypothesis, Rate, declared, proved, violated
+from lipop.limit.conclusion import Rate
+from lipop.limit.domains import size_of
+from lipop.limit.hypothesis import Hypothesis, declared, proved, violated
 from lipop.limit.law_bounds import LawBounds, assumption
 from lipop.limit.laws import Growth, Law, Uniform
 from lipop.limit.rates import conclude

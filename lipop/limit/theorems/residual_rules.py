@@ -11,8 +11,8 @@ from lipop.core.region import Everywhere
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
 from lipop.limit.combination import Combination
+from lipop.limit.conclusion import Conclusion
 from lipop.limit.evidence import lip_upper
-from lipop.limit.hypothesis import Conclusion
 from lipop.limit.laws import Law, Uniform
 from lipop.limit.sequence import as_expression
 from lipop.limit.structure import ResidualRule

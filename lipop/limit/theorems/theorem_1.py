@@ -16,10 +16,11 @@ from lipop.core.bound import Bound
 from lipop.core.operator import Operator
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import finite_lip, idempotent, summable
+from lipop.limit.conclusion import Conclusion, Rate, Rates
+from lipop.limit.evidence import finite_lip, idempotent
 from lipop.limit.exact import homogeneous
-from lipop.limit.hypothesis import Conclusion, Rate, Rates
 from lipop.limit.law_bounds import LawBounds
+from lipop.limit.law_evidence import summable
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import (

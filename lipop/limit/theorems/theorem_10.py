@@ -14,9 +14,10 @@ from typing import Any
 from lipop.core.bound import LOWER, UPPER, Bound
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import limit_of, summable
-from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate, declared, proved, unknown
+from lipop.limit.conclusion import Conclusion, Rate
+from lipop.limit.hypothesis import Hypothesis, declared, proved, unknown
 from lipop.limit.law_bounds import LawBounds, assumption
+from lipop.limit.law_evidence import limit_of, summable
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import depth_symbol, from_depth, infinite, symbol_value, tail_rate

@@ -14,17 +14,13 @@ import numpy as np
 from lipop.core.operator import Operator
 from lipop.core.region import Region
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import (
-    averagedness,
-    contraction,
-    fixed_points_exist,
-    has_interior,
-    idempotent,
-    nonexpansive,
-    summable,
-)
-from lipop.limit.exact import homogeneous, powers
-from lipop.limit.hypothesis import Conclusion, Hypothesis, proved, unknown, violated
+from lipop.limit.conclusion import Conclusion
+from lipop.limit.domains import has_interior
+from lipop.limit.evidence import averagedness, contraction, fixed_points_exist, idempotent, nonexpansive
+from lipop.limit.exact import homogeneous
+from lipop.limit.exact_powers import powers
+from lipop.limit.hypothesis import Hypothesis, proved, unknown, violated
+from lipop.limit.law_evidence import summable
 from lipop.limit.laws import Growth, Law
 from lipop.limit.projections import limit_projection
 from lipop.limit.theorems.given import domain_kept, given, infinite, no_law, tail_rate

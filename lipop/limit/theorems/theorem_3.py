@@ -14,9 +14,11 @@ from lipop.core.operator import Operator
 from lipop.core.region import Everywhere
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import contraction, size_of, vanishing
-from lipop.limit.hypothesis import Conclusion, Rate
+from lipop.limit.conclusion import Conclusion, Rate
+from lipop.limit.domains import size_of
+from lipop.limit.evidence import contraction
 from lipop.limit.law_bounds import LawBounds
+from lipop.limit.law_evidence import vanishing
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import (

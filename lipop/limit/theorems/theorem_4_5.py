@@ -12,8 +12,11 @@ from __future__ import annotations
 from lipop.core.operator import Operator
 from lipop.core.region import Cloud, Region
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import has_interior, idempotent, lip_upper, sample, stated
-from lipop.limit.hypothesis import Conclusion, Hypothesis, Orbits, proved, unknown, violated
+from lipop.limit.conclusion import Conclusion
+from lipop.limit.domains import has_interior
+from lipop.limit.evidence import idempotent, lip_upper, sample
+from lipop.limit.hypothesis import Hypothesis, Orbits, proved, unknown, violated
+from lipop.limit.law_evidence import stated
 from lipop.limit.laws import Law
 from lipop.limit.products import INFINITE, ZERO, product
 from lipop.limit.theorems.given import domain_kept, infinite

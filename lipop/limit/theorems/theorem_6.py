@@ -11,9 +11,11 @@ from typing import Any
 
 from lipop.core.bound import Bound
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import lip_upper, summable
-from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate, declared, proved, unknown
+from lipop.limit.conclusion import Conclusion, Rate
+from lipop.limit.evidence import lip_upper
+from lipop.limit.hypothesis import Hypothesis, declared, proved, unknown
 from lipop.limit.law_bounds import LawBounds
+from lipop.limit.law_evidence import summable
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import (

@@ -14,7 +14,8 @@ import numpy as np
 
 from lipop.core.space import norm
 from lipop.limit.architecture import Architecture
-from lipop.limit.hypothesis import Conclusion, unknown
+from lipop.limit.conclusion import Conclusion
+from lipop.limit.hypothesis import unknown
 from lipop.limit.theorems.given import domain_kept, infinite
 from lipop.limit.theorems.theorem_6 import powers_bounded, settled
 

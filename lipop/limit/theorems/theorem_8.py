@@ -14,9 +14,10 @@ from lipop.core.algebra import Identity
 from lipop.core.bound import Bound
 from lipop.core.region import Everywhere
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import summable
-from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate, proved, unknown
+from lipop.limit.conclusion import Conclusion, Rate
+from lipop.limit.hypothesis import Hypothesis, proved, unknown
 from lipop.limit.law_bounds import LawBounds
+from lipop.limit.law_evidence import summable
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import depth_symbol, from_depth, infinite, law_bounds, symbol_tail

@@ -15,9 +15,11 @@ from lipop.core.bound import Bound
 from lipop.core.operator import Operator
 from lipop.core.region import Region
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import fixed_points_exist, limit_of, nonexpansive, stated, summable
-from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate, declared, proved, unknown, violated
+from lipop.limit.conclusion import Conclusion, Rate
+from lipop.limit.evidence import fixed_points_exist, nonexpansive
+from lipop.limit.hypothesis import Hypothesis, declared, proved, unknown, violated
 from lipop.limit.invariance import maps_into
+from lipop.limit.law_evidence import limit_of, stated, summable
 from lipop.limit.laws import Law, Uniform
 from lipop.limit.products import eventual_sign
 from lipop.limit.rates import conclude

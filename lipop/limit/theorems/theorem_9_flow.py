@@ -18,15 +18,12 @@ from lipop.core.region import Everywhere, Region
 from lipop.core.rounding import inflate
 from lipop.errors import DomainError
 from lipop.limit.architecture import Architecture
-from lipop.limit.evidence import (
-    exactly_dissipative,
-    fixed_points_exist,
-    nonexpansive,
-    size_of,
-    stated,
-    summable,
-)
-from lipop.limit.hypothesis import Conclusion, Hypothesis, Rate, declared, proved, unknown, violated
+from lipop.limit.conclusion import Conclusion, Rate
+from lipop.limit.domains import size_of
+from lipop.limit.evidence import fixed_points_exist, nonexpansive
+from lipop.limit.exact_norms import exactly_dissipative
+from lipop.limit.hypothesis import Hypothesis, declared, proved, unknown, violated
+from lipop.limit.law_evidence import stated, summable
 from lipop.limit.laws import Law
 from lipop.limit.rates import conclude
 from lipop.limit.theorems.given import domain_kept, from_depth, infinite, law_bounds, symbol_constant, symbol_tail
