@@ -5,9 +5,10 @@ brackets and limits.
 need hypothesis (``pip install lipop[testing]``); ``assert_bracket``, ``assert_limit`` and ``assert_theorem`` do not.
 """
 
-from lipop.testing.architectures import architectures, violations
+from lipop.testing.architecture_strategies import architectures, violations
 from lipop.testing.attack import ATTACKS, Attack, BracketBroken, assert_bracket
-from lipop.testing.claims import CLAIMS, Comparison, assert_theorem
+from lipop.testing.claims import CLAIMS, assert_theorem
+from lipop.testing.comparison import Comparison
 from lipop.testing.limits import LimitBroken, assert_limit
 from lipop.testing.specimen import Specimen
 from lipop.testing.strategies import operators, points, regions

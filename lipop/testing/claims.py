@@ -49,7 +49,7 @@ def assert_theorem(theorem: int, spec: Specimen) -> list[Comparison]:
 
     Examples
     --------
-    >>> from lipop.testing.architectures import theorem_1 as build
+    >>> from lipop.testing.architecture_strategies import theorem_1 as build
     >>> found = assert_theorem(1, build("box", "linf", 3, "k**-2", 1.0, "wave", 1, 0))
     >>> {c.claim for c in found} >= {"1 (a)", "1 (b)", "1 (c)"}
     True
@@ -65,4 +65,4 @@ def assert_theorem(theorem: int, spec: Specimen) -> list[Comparison]:
     return found
 
 
-__all__ = ["CLAIMS", "Comparison", "assert_theorem"]
+__all__ = ["CLAIMS", "assert_theorem"]

@@ -9,7 +9,7 @@ from lipop import testing
 from lipop.errors import DomainError
 from lipop.limit import Architecture, Uniform
 from lipop.testing import LimitBroken, assert_limit, assert_theorem
-from lipop.testing.architectures import theorem_1
+from lipop.testing.architecture_strategies import theorem_1
 from lipop.testing.laws import DIVERGENT, LAWS, SUMMABLE
 from lipop.testing.limits import verdict
 from lipop.testing.pushes import Pushed, unit

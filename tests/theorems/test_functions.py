@@ -25,7 +25,7 @@ from lipop.limit.theorems import (
     theorem_9_flow,
 )
 from lipop.testing import comparison
-from lipop.testing.architectures import architectures
+from lipop.testing.architecture_strategies import architectures
 from lipop.testing.laws import LAWS
 from tests.theorems.conftest import COUNT
 

@@ -9,7 +9,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from lipop.errors import DomainError
-from lipop.testing.architectures import architectures, violations
+from lipop.testing.architecture_strategies import architectures, violations
 from lipop.testing.architectures_broken import BROKEN
 from tests.theorems.conftest import COUNT
 

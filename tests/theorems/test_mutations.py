@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from lipop.testing import claims_near, comparison
-from lipop.testing.architectures import architectures, violations
+from lipop.testing.architecture_strategies import architectures, violations
 from lipop.testing.laws import DIVERGENT
 
 BUDGET = settings(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from lipop.limit import Architecture, families
 from lipop.testing import claims_near, claims_steps
-from lipop.testing.architectures import architectures
+from lipop.testing.architecture_strategies import architectures
 from lipop.testing.laws import LAWS
 from lipop.testing.specimen import scalar
 from tests.theorems.conftest import COUNT, SEEN, TIGHTNESS
