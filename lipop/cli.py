@@ -1,4 +1,4 @@
-"""The command line: ``lipop analyze``, ``verify``, ``demo``, ``html`` and ``spectrum``.
+"""The command line: ``lipop analyze``, ``verify``, ``demo``, ``html``, ``spectrum`` and ``scaling``.
 
 Exit codes: 0, all is well; 1, a report does not verify; 2, bad input (options, files, models, texts); 130, interrupted.
 Errors are one line on stderr. Tables and ``--json`` go to stdout, progress to stderr; ``NO_COLOR`` is honoured.
@@ -31,6 +31,7 @@ from lipop.errors import (
     ReportError,
     TokenError,
 )
+from lipop.report import scaling_commands
 from lipop.report.plain import printable
 
 QUIET_BLAS = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
@@ -48,6 +49,7 @@ app = typer.Typer(
     help="Lipschitz constants with witnesses and proofs.",
     epilog="Exit codes: 0 all is well, 1 a report does not verify, 2 bad input, 130 interrupted.",
 )
+app.add_typer(scaling_commands.app, name="scaling")
 
 
 class Effort(StrEnum):
