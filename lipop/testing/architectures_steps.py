@@ -153,17 +153,22 @@ def theorem_9_flow(kind: str, norm: str, n: int, seed: int) -> Specimen:
     q, _ = np.linalg.qr(rng.standard_normal((n, n)))
     kept = int(rng.integers(0, n))
     rates = np.concatenate([np.zeros(kept), rng.uniform(0.5, 1.0, n - kept)])
+    turn = 0.25 if kind == "spiral" and n - kept >= 2 else 0.0
+    if turn:
+        rates[-1] = rates[-2]
     field = -np.diag(rates)
-    if kind == "spiral" and n - kept >= 2:
-        field[-1, -2], field[-2, -1] = 0.25, -0.25
+    if turn:
+        field[-1, -2], field[-2, -1] = turn, -turn
     a = q @ field @ q.T
     power = float(rng.choice([1.0, 0.75, 0.6]))
     h: Callable[[int], float] = lambda i: 0.25 / i**power  # noqa: E731
 
     def phi(t: float, x: np.ndarray) -> np.ndarray:
-        from scipy.linalg import expm
-
-        return expm(t * a) @ x
+        y = np.exp(-t * rates) * (q.T @ x)
+        if turn:
+            c, d = math.cos(turn * t), math.sin(turn * t)
+            y[-2], y[-1] = c * y[-2] - d * y[-1], d * y[-2] + c * y[-1]
+        return q @ y
 
     text = f"theorem 9 (b): {kind}, h=i**-{power:g}/4, n={n}; seed {seed}"
     rule = lambda i: linear(np.eye(n) + h(i) * a, norm)  # noqa: E731

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from scipy.linalg import expm
 
 from lipop.errors import DomainError
 from lipop.testing.architecture_strategies import architectures, violations
 from lipop.testing.architectures_broken import BROKEN
+from lipop.testing.architectures_steps import theorem_9_flow
 from tests.theorems.conftest import COUNT
 
 ALL = [(theorem, which) for theorem, broken in BROKEN.items() for which in broken]
@@ -164,3 +166,11 @@ def test_a_failure_shrinks_to_a_readable_architecture():
     spec = find(architectures(1), lambda s: s.facts["L"] > 1.5, settings=settings(max_examples=100, database=None))
     assert len(spec.point) == 2
     assert "eps=1*2**-k, constant; 0 heads" in repr(spec)
+
+
+def test_the_flow_of_a_generated_field_is_its_exponential():
+    for seed in range(10):
+        spec = theorem_9_flow("spiral", "l2", 5, seed)
+        a = np.asarray(spec.facts["F"](np.eye(5))).T
+        for t in (0.0, 0.3, 7.0):
+            assert np.abs(spec.facts["flow"](t, spec.point) - expm(t * a) @ spec.point).max() < 1e-12
