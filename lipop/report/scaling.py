@@ -55,7 +55,6 @@ def document(
             fitted.law.target: [float(v) for v in runs.target],
             "residual": [float(v) for v in fitted.residuals],
         },
-        "target": fitted.law.target,
         "units": {v.name: v.unit for v in fitted.law.variables},
         "comparison": [] if comparison is None else comparison.rows(),
         "plans": list(plans),

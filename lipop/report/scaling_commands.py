@@ -189,10 +189,10 @@ def _print_fit(data: Mapping[str, Any]) -> None:
         typer.echo(printable(f"! {warning}"))
     if data["comparison"]:
         keys = ("law", "aicc", "weight", "extrapolation")
-        cells = [[r[k] if isinstance(r[k], str) else shown(r[k]) for k in keys] for r in data["comparison"]]
+        cells = [[r[k] if isinstance(r[k], str) else shown(r[k], 4) for k in keys] for r in data["comparison"]]
         _print_table(("law", "AICc", "weight", "error on the largest runs"), cells)
     if data["plans"]:
-        _print_plans(data["plans"], data["target"])
+        _print_plans(data["plans"], data["fit"]["target"])
 
 
 def _print_plans(plans: Sequence[Mapping[str, Any]], target: str) -> None:

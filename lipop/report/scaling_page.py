@@ -14,13 +14,15 @@ from lipop.report.markup import Markup, join, tag
 from lipop.report.sections import scroll, section
 from lipop.report.svg import figure, line, words, y_axis
 
+STYLE = "main td, main th { padding: 3px 18px 3px 0; text-align: left; vertical-align: top; }"
 WIDTH, HEIGHT = 460.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 26.0, 44.0
 
 
 def render(data: Mapping[str, Any]) -> str:
     """The page of a document of :mod:`lipop.report.scaling`."""
-    style = Markup(importlib.resources.files("lipop.report").joinpath("assets", "report.css").read_text("utf-8"))
+    sheet = importlib.resources.files("lipop.report").joinpath("assets", "report.css").read_text("utf-8")
+    style = Markup(f"{sheet}\n{STYLE}\n")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     fitted = data["fit"]
@@ -51,13 +53,13 @@ def _source(data: Mapping[str, Any]) -> str:
     return f"{data['source']['path']} ({columns})"
 
 
-def shown(value: float | None) -> str:
-    """A number in five digits; None is an end that is not bounded.
+def shown(value: float | None, digits: int = 5) -> str:
+    """A number in a few digits; None is an end that is not bounded.
 
     >>> shown(0.34), shown(2.5e10), shown(None)
     ('0.34', '2.5e+10', '—')
     """
-    return "—" if value is None else f"{value:.5g}"
+    return "—" if value is None else f"{value:.{digits}g}"
 
 
 def _table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
@@ -84,7 +86,7 @@ def _parameters(fitted: Mapping[str, Any]) -> Markup:
         "parameters",
         "Parameters",
         lead,
-        tag("p", tag("code", fitted["latex"])),
+        tag("p", tag("code", f"{fitted['target']} = {fitted['formula']}")),
         _table("Parameters", ("parameter", "estimate", "interval", "unit", "meaning"), rows),
         tag("ul", *(tag("li", tag("bdi", w)) for w in fitted["warnings"]), class_="evidence")
         if fitted["warnings"]
@@ -95,7 +97,7 @@ def _parameters(fitted: Mapping[str, Any]) -> Markup:
 def _comparison(rows: Sequence[Mapping[str, Any]]) -> Markup:
     head = ("law", "parameters", "AICc", "weight", "spread", "error on the largest runs", "its mean", "held out")
     keys = ("law", "parameters", "aicc", "weight", "spread", "extrapolation", "bias", "held_out")
-    cells = [[r[k] if isinstance(r[k], str) else shown(r[k]) for k in keys] for r in rows]
+    cells = [[r[k] if isinstance(r[k], str) else shown(r[k], 4) for k in keys] for r in rows]
     lead = "Akaike's criterion on all runs, and log errors on the most costly runs of fits that have not seen them."
     return section("comparison", "Comparison of laws", lead, _table("Comparison of laws", head, cells))
 
@@ -119,7 +121,7 @@ def _plans(plans: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def _plots(data: Mapping[str, Any]) -> Markup:
-    columns, target = data["data"], data["target"]
+    columns, target = data["data"], data["fit"]["target"]
     measured = columns[target]
     predicted = [v * math.exp(r) for v, r in zip(measured, columns["residual"], strict=True)]
     drawn = [scatter("fit", f"measured and fitted {target}", predicted, measured, (f"fitted {target}", "measured"))]

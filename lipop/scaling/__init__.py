@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lipop.scaling import laws
     from lipop.scaling.allocation import Allocation
+    from lipop.scaling.comparison import compare, leave_largest_out
     from lipop.scaling.decomposition import Decomposition
     from lipop.scaling.descent import Descent
     from lipop.scaling.fitting import Fit, fit
@@ -27,7 +28,9 @@ _HOMES = {
     "Performance": "performance",
     "ScalingLaw": "law",
     "Variable": "law",
+    "compare": "comparison",
     "fit": "fitting",
+    "leave_largest_out": "comparison",
     "read_csv": "table",
 }
 __all__ = [
@@ -39,8 +42,10 @@ __all__ = [
     "Performance",
     "ScalingLaw",
     "Variable",
+    "compare",
     "fit",
     "laws",
+    "leave_largest_out",
     "read_csv",
 ]
 

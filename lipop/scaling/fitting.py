@@ -156,6 +156,8 @@ class Fit:
         intervals = self.intervals
         return {
             "law": self.law.name,
+            "target": self.law.target,
+            "formula": str(self.law.formula),
             "latex": self.law.latex(),
             "citation": self.law.citation,
             "rows": self.runs.size,

@@ -14,6 +14,8 @@ import numpy as np
 
 from lipop.scaling.objective import Objective
 
+UNDETERMINED = 1e30
+
 
 def log_partition(s: float, delta: float | None) -> float:
     """``log Z(s)``.
@@ -87,8 +89,8 @@ def slope_and_spread(objective: Objective, r: np.ndarray, p: int) -> tuple[float
 
 
 def covariance(objective: Objective, z: np.ndarray) -> np.ndarray:
-    """The covariance (p, p) of the estimate in inner coordinates, ``(B / A^2) (J^T J)^-1``; infinite variances where a
-    direction moves no residual at all.
+    """The covariance (p, p) of the estimate in inner coordinates, ``(B / A^2) (J^T J)^-1``; a direction that moves no
+    residual at all has the variance UNDETERMINED, also where the fit is exact.
     """
     r, J = objective.residuals(z), objective.jacobian(z)
     A, B = slope_and_spread(objective, r, z.size)
@@ -96,9 +98,8 @@ def covariance(objective: Objective, z: np.ndarray) -> np.ndarray:
     sizes = np.zeros(z.size)
     sizes[: s.size] = s
     flat = sizes <= 1e-11 * sizes.max(initial=1e-300)
-    with np.errstate(over="ignore"):
-        inverse = np.where(flat, 1e30, 1.0 / np.where(flat, 1.0, sizes) ** 2)
-    return (V.T * (max(B, 1e-300) / A**2 * inverse)) @ V
+    variances = np.where(flat, UNDETERMINED, B / A**2 / np.where(flat, 1.0, sizes) ** 2)
+    return (V.T * variances) @ V
 
 
 __all__ = ["aicc", "covariance", "log_likelihood", "log_partition", "slope_and_spread"]

@@ -259,6 +259,11 @@ def test_a_flat_direction_is_reported():
     assert low == 0 or high == math.inf
 
 
+def test_a_flat_direction_of_an_exact_fit_is_reported():
+    law, data = measured("chinchilla", 30, N=(1e9, 1e9))
+    assert any("not at all" in w for w in fit(law, data).warnings)
+
+
 def test_a_term_that_vanished_is_reported():
     law, data = measured("chinchilla", 60, noise=0.001, seed=2)
     data["loss"] = 1e4 * data["D"] ** -0.2 * np.exp(1e-3 * np.random.default_rng(0).standard_normal(60))
