@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ from lipop.operators.sandwich import (
 )
 from lipop.operators.token_slices import token_slices
 
-MANY = 2**22  # entries beyond which the stored factors are float32 numbers
+MANY = 2**22  # entries beyond which stored factors are float32 numbers, and no second copy of the weights is kept
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,9 @@ class GatedMLP(Operator):
 
     @property
     def _wide(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """W_gate, W_up and W_down in float64 (shared inside a memo)."""
-        return remember((self.digest, "wide"), lambda: (wide(self.W_gate), wide(self.W_up), wide(self.W_down)))
+        """W_gate, W_up and W_down in float64 (shared inside a memo, unless they are large)."""
+        make = lambda: (wide(self.W_gate), wide(self.W_up), wide(self.W_down))  # noqa: E731
+        return make() if self.W_up.size > MANY else remember((self.digest, "wide"), make)
 
     def _middle(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The stored f'(g) u and f(g), (T, m) each, at a point (shared inside a memo); float32 numbers if they are
@@ -161,31 +163,41 @@ class GatedMLP(Operator):
         return remember(("middle", self.digest, array_digest(x)), make)
 
     def _jacobian(self, x: np.ndarray) -> LinearOperator:
-        gate, up, down = self._wide
         a, b = self._middle(x)
-        slices = token_slices(len(a), len(up))
-        tops = float(np.abs(a).max()) * dot_up(gate) + float(np.abs(b).max()) * dot_up(up)
-        size = float(inflate(dot_up(down) * tops, 6))
+        kept = None if a.size > MANY else self._wide
+
+        def weights() -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+            """Hidden units with their weights in float64: all at once, or for many tokens some at a time."""
+            if kept is not None:
+                yield slice(None), kept
+                return
+            for units in token_slices(*self.W_up.shape):
+                yield units, (wide(self.W_gate[units]), wide(self.W_up[units]), wide(self.W_down[:, units]))
 
         def push(v: np.ndarray) -> np.ndarray:
-            v, out = v.reshape(len(a), -1), np.empty((len(a), len(down)))
-            for part in slices:
-                y, z = v[part] @ gate.T, v[part] @ up.T
-                y *= a[part]
-                z *= b[part]
-                y += z
-                out[part] = y @ down.T
+            v, out = v.reshape(len(a), -1), np.zeros((len(a), len(self.W_down)))
+            for units, (gate, up, down) in weights():
+                for part in token_slices(len(a), len(up)):
+                    y, z = v[part] @ gate.T, v[part] @ up.T
+                    y *= a[part, units]
+                    z *= b[part, units]
+                    y += z
+                    out[part] += y @ down.T
             return out.reshape(*x.shape[:-1], -1)
 
         def pull(w: np.ndarray) -> np.ndarray:
-            w, out = w.reshape(len(a), -1), np.empty((len(a), gate.shape[1]))
-            for part in slices:
-                y = w[part] @ down
-                out[part] = (a[part] * y) @ gate
-                y *= b[part]
-                out[part] += y @ up
+            w, out = w.reshape(len(a), -1), np.zeros((len(a), self.W_up.shape[1]))
+            for units, (gate, up, down) in weights():
+                for part in token_slices(len(a), len(up)):
+                    y = w[part] @ down
+                    out[part] += (a[part, units] * y) @ gate
+                    y *= b[part, units]
+                    out[part] += y @ up
             return out.reshape(x.shape)
 
+        gate, up, down = self._wide if kept is None else kept
+        tops = float(np.abs(a).max()) * dot_up(gate) + float(np.abs(b).max()) * dot_up(up)
+        size = float(inflate(dot_up(down) * tops, 6))
         return LinearOperator(
             x.shape,
             (*x.shape[:-1], down.shape[0]),
@@ -207,7 +219,7 @@ class GatedMLP(Operator):
         radii of all tokens, neuron by neuron, for many."""
         _, up, down = self._wide
         a, b = self._middle(ball.center)
-        r, s = (np.zeros_like(c if len(c) <= FEW else c[:1]) for c in (a, b))
+        r, s = (np.zeros((len(a) if len(a) <= FEW else 1, len(up))) for _ in range(2))  # never float32: they bound
         for part in token_slices(len(a), len(up)):
             ranges = self._ranges(_tokens(ball, part))
             if ranges is None:

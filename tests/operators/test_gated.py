@@ -7,7 +7,7 @@ import torch
 import lipop as lo
 from lipop.core.enclosure import Enclosed
 from lipop.errors import DomainError, NonFiniteError, ShapeError
-from lipop.operators import gated
+from lipop.operators import gated, token_slices
 
 ACTIVATIONS = {"silu": torch.nn.functional.silu, "gelu": torch.nn.functional.gelu, "relu": torch.relu}
 N, M = 4, 7
@@ -180,8 +180,9 @@ def test_one_envelope_for_many_tokens_holds_for_each_of_them(rho):
             assert np.linalg.norm(T.derivative(y).to_dense() - J, 2) <= bound
 
 
-def test_float32_factors_are_within_what_the_deviation_says(monkeypatch):
-    f, x = make(tokens=True), np.random.default_rng(5).standard_normal((3, N))
+@pytest.mark.parametrize("seed", range(4))
+def test_float32_factors_are_within_what_the_deviation_says(monkeypatch, seed):
+    f, x = make(tokens=True, seed=seed), np.random.default_rng(seed).standard_normal((3, N))
     columns = np.eye(x.size).reshape(-1, *x.shape)
     fine = np.stack([f.derivative(x).matvec(e).ravel() for e in columns])
     monkeypatch.setattr(gated, "MANY", 0)
@@ -191,3 +192,15 @@ def test_float32_factors_are_within_what_the_deviation_says(monkeypatch):
     v, w = np.random.default_rng(6).standard_normal((2, *x.shape))
     J = f.derivative(x)
     np.testing.assert_allclose((J.matvec(v) * w).sum(), (v * J.rmatvec(w)).sum(), rtol=1e-12)
+
+
+def test_large_weights_are_taken_some_units_at_a_time(monkeypatch):
+    f, x = make(tokens=True), np.random.default_rng(5).standard_normal((3, N))
+    v = np.random.default_rng(6).standard_normal(x.shape)
+    whole, size = f.derivative(x), f.linearize(lo.Ball(x, 1e-3)).deviation.norm().value
+    monkeypatch.setattr(gated, "MANY", 0)
+    monkeypatch.setattr(token_slices, "ENTRIES", N)  # one unit, one token
+    J = f.derivative(x)
+    np.testing.assert_allclose(J.matvec(v), whole.matvec(v), rtol=1e-6)
+    np.testing.assert_allclose(J.rmatvec(v), whole.rmatvec(v), rtol=1e-6)
+    np.testing.assert_allclose(f.linearize(lo.Ball(x, 1e-3)).deviation.norm().value, size, rtol=1e-3)
