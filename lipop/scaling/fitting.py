@@ -25,7 +25,8 @@ from lipop.scaling.table import Runs
 
 DELTA = 1e-3
 """The width of Huber's loss in Hoffmann et al. 2022, in units of log loss."""
-FINALISTS = 4
+EXPLORE, FINALISTS = 1e-6, 4
+"""Tolerance of the runs from all starts, and how many of the best are then brought to the last digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +262,7 @@ def fit(
     runs = Runs.of(law, {**(table or {}), **columns}, duplicates)
     rng = np.random.default_rng(seed)
     objective = Objective(law, runs.x, runs.y, delta)
-    ends = minimise(objective, objective.inverse, start_points(law, runs, starts, rng))
+    ends = minimise(objective, objective.inverse, start_points(law, runs, starts, rng), tolerance=EXPLORE)
     if not np.isfinite(ends.value).any():
         raise DomainError(f"law {law.name!r} has no finite value at the data from any start")
     order = np.argsort(ends.value)[:FINALISTS]

@@ -73,13 +73,16 @@ class Objective:
         self._function = compiled(law)
         self.unit = 1.0 if delta is None else delta
 
+    def _evaluate(self, z: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The law (R, n) and its derivatives, each (R, n) or what broadcasts to it."""
+        f, *slopes = self._function(*[c[:, None] for c in z.T], *self.x)
+        return np.broadcast_to(f, (len(z), self.y.size)), slopes
+
     def model(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log residuals (R, n) and their derivatives (p, R, n); not finite where the law is not."""
         with np.errstate(all="ignore"):
-            f, *slopes = self._function(*[c[:, None] for c in z.T], *self.x)
-            shape = (len(z), self.y.size)
-            f = np.broadcast_to(f, shape)
-            return np.log(f) - self.y, np.stack([np.broadcast_to(s, shape) / f for s in slopes])
+            f, slopes = self._evaluate(z)
+            return np.log(f) - self.y, np.stack([np.broadcast_to(s / f, f.shape) for s in slopes])
 
     def residuals(self, z: np.ndarray) -> np.ndarray:
         """Log residuals (n,) at one point (p,)."""
@@ -111,12 +114,16 @@ class Objective:
         """Values (R,) and gradients (R, p); infinite and 0 outside of the domain."""
         value, gradient = np.empty(len(z)), np.empty_like(z)
         for part in self._pieces(len(z)):
-            r, J = self.model(z[part])
             w = self._weighted(rows[part])
             with np.errstate(all="ignore"):
-                value[part] = (w * self.rho(r)).sum(axis=1)
-                push = w * self.psi(r)
-                gradient[part] = np.einsum("rn,prn->rp", push, J)
+                f, slopes = self._evaluate(z[part])
+                r = np.log(f)
+                r -= self.y
+                push = self.psi(r)
+                value[part] = (w * (push * (r - 0.5 * push))).sum(axis=1)  # Huber's loss is psi (r - psi / 2)
+                push = w * push / f
+                for j, s in enumerate(slopes):
+                    gradient[part, j] = np.einsum("rn,rn->r", push, np.broadcast_to(s, push.shape))
         bad = ~(np.isfinite(value) & np.isfinite(gradient).all(axis=1)) | (np.abs(z).max(axis=1) > EDGE)
         value[bad], gradient[bad] = np.inf, 0.0
         return value / self.unit, gradient / self.unit
