@@ -76,7 +76,20 @@ _HOMES = (
     "lipop.operators",
 )
 _MODELS = ("Model", "load")
-_PARTS = ("certify", "cli", "core", "errors", "limit", "models", "operators", "report", "runs", "scaling", "testing")
+_PARTS = (
+    "certify",
+    "cli",
+    "core",
+    "covering",
+    "errors",
+    "limit",
+    "models",
+    "operators",
+    "report",
+    "runs",
+    "scaling",
+    "testing",
+)
 __all__ = [
     "Activation",
     "Affine",

@@ -28,6 +28,10 @@ QUANTITIES = (
     "image",
     "token_norm",
     "averagedness",
+    "entropy",
+    "singular",
+    "rademacher",
+    "risk",
 )
 
 
@@ -51,8 +55,10 @@ class Claim:
     quantity : str
         ``lip``, ``dahlquist`` (one-sided Lipschitz constant), ``expansion`` (lower Lipschitz constant), ``smoothness``
         (Lip of the derivative), ``op_norm`` (of a matrix, or of the derivative at a point), ``deviation`` (``sup
-        |DT(x) - DT(x0)|``), ``distance``, ``image`` (radius of a ball that contains ``T(region)``), ``token_norm``, or
-        ``averagedness`` (the least a with ``T = (1 - a) I + a N``, N non-expansive).
+        |DT(x) - DT(x0)|``), ``distance``, ``image`` (radius of a ball that contains ``T(region)``), ``token_norm``,
+        ``averagedness`` (the least a with ``T = (1 - a) I + a N``, N non-expansive), ``entropy`` (``log N(eps)`` of a
+        set or class in nats), ``singular`` (how far singular values are from those stated), ``rademacher`` (complexity
+        of a class on a sample), or ``risk`` (largest expected less empirical loss of a class).
     side : str
         ``upper`` or ``lower``.
     operator : str

@@ -36,6 +36,39 @@ def exp(x: Any) -> Any:
     return sympy.exp(x)
 
 
+def log(x: Any) -> Any:
+    """Natural logarithm."""
+    if _is_arb(x):
+        return x.log()
+    if _is_float(x):
+        return math.log(x)
+    import sympy
+
+    return sympy.log(x)
+
+
+def log_gamma(x: Any) -> Any:
+    """Logarithm of the gamma function at positive numbers."""
+    if _is_arb(x):
+        return x.lgamma()
+    if _is_float(x):
+        return math.lgamma(x)
+    import sympy
+
+    return sympy.loggamma(x)
+
+
+def ceiling(x: Any) -> Any:
+    """The least integer that is not smaller; a ball that meets an integer gives all values it may have."""
+    if _is_arb(x):
+        return x.ceil()
+    if _is_float(x):
+        return math.ceil(x)
+    import sympy
+
+    return sympy.ceiling(x)
+
+
 def maximum(*xs: Any) -> Any:
     """The largest of the arguments."""
     if any(_is_arb(x) for x in xs):

@@ -80,6 +80,10 @@ _HOMES = (  # what registers rules outside the core
     "lipop.limit.averaged_rates",
     "lipop.limit.projection_rates",
     "lipop.limit.critical",
+    "lipop.covering.entropy",
+    "lipop.covering.ellipsoids",
+    "lipop.covering.hulls",
+    "lipop.covering.simplices",
     "lipop.scaling.decomposition",
     "lipop.scaling.descent",
 )

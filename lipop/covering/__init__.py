@@ -1,0 +1,60 @@
+"""Covering numbers and metric entropy, and what they say about generalisation.
+
+Names are loaded when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lipop.covering.balls import NormBall
+    from lipop.covering.boxes import BoxSet
+    from lipop.covering.claims import TotallyBounded
+    from lipop.covering.ellipsoids import Ellipsoid
+    from lipop.covering.empirical import EmpiricalCover, empirical_cover
+    from lipop.covering.entropy import log_covering_number
+    from lipop.covering.hulls import Hull, LinearFunctions, MatrixProducts
+    from lipop.covering.simplices import LowRankBall, SimplexSet
+
+_HOMES = {
+    "BoxSet": "boxes",
+    "Ellipsoid": "ellipsoids",
+    "EmpiricalCover": "empirical",
+    "Hull": "hulls",
+    "LinearFunctions": "hulls",
+    "LowRankBall": "simplices",
+    "MatrixProducts": "hulls",
+    "NormBall": "balls",
+    "SimplexSet": "simplices",
+    "TotallyBounded": "claims",
+    "empirical_cover": "empirical",
+    "log_covering_number": "entropy",
+}
+__all__ = [
+    "BoxSet",
+    "Ellipsoid",
+    "EmpiricalCover",
+    "Hull",
+    "LinearFunctions",
+    "LowRankBall",
+    "MatrixProducts",
+    "NormBall",
+    "SimplexSet",
+    "TotallyBounded",
+    "empirical_cover",
+    "log_covering_number",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lipop.covering' has no attribute {name!r}")
+    value = getattr(import_module(f"lipop.covering.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
