@@ -10,7 +10,7 @@ from scipy import integrate, optimize, stats
 from lipop.errors import DomainError
 from lipop.scaling import fit, laws
 from lipop.scaling.identifiability import rivals
-from lipop.scaling.intervals import bootstrap, percentiles
+from lipop.scaling.intervals import bootstrap, percentiles, profile
 from lipop.scaling.lbfgs import minimise
 from lipop.scaling.likelihood import aicc, covariance, log_likelihood, log_partition
 from lipop.scaling.objective import Objective
@@ -175,6 +175,26 @@ def test_fixed_parameters_stay():
 
 
 # ---- intervals ----
+
+
+@pytest.mark.parametrize("name", ["chinchilla", "data"])
+def test_profiles_end_where_the_test_does(name):
+    """At each end SciPy's least squares over the other parameters gives the quantile of F."""
+    law, data = measured(name, 40, noise=0.01, seed=5)
+    found = fit(law, data, delta=None, level=0.9)
+    objective, p = found.objective, found.z.size
+    rss, limit = float((found.residuals**2).sum()), float(stats.f.ppf(0.9, 1, 40 - p))
+    for j in range(p):
+        others = [i for i in range(p) if i != j]
+        for end in profile(objective, found.z, j, 0.9):
+            best = optimize.least_squares(
+                lambda u, j=j, end=end: objective.residuals(np.insert(u, j, end)),
+                found.z[others],
+                jac=lambda u, j=j, end=end, rest=others: objective.jacobian(np.insert(u, j, end))[:, rest],  # pyright: ignore[reportArgumentType]
+                xtol=1e-14,
+                ftol=1e-14,
+            )
+            assert (2 * best.cost - rss) / (rss / (40 - p)) == pytest.approx(limit, rel=2e-3)
 
 
 def covered(name, n, count, seed, **options):
