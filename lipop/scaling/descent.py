@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from lipop.core.algebra import residual
+from lipop.core.algebra import Identity, Sum, residual
 from lipop.core.bound import UPPER, Bound, Claim, Witness
 from lipop.core.matrices import Matrix
 from lipop.core.operator import Operator
 from lipop.core.region import Everywhere, Region
-from lipop.core.rounding import float_up, gamma, inflate, workprec
+from lipop.core.rounding import float_down, float_up, gamma, inflate, workprec
 from lipop.core.rule import leaf, leaf_rule, parts_digest
 from lipop.errors import DomainError, ProofError
 from lipop.operators.linear import Affine
@@ -95,6 +95,27 @@ def _pl(n: int, h: float, m: float, L: float, gap: float) -> float:
         return float_up(shrink**n * gap)
 
 
+def monotonicity(F: Operator, on: Region) -> float:
+    """The largest m that is known with ``<Fx - Fy, x - y> >= m |x - y|^2`` on the region (l2), rounded down: exact for
+    affine maps, summed over the terms of a sum, and at least ``-Lip F``.
+
+    Examples
+    --------
+    >>> import lipop as lo
+    >>> monotonicity(lo.Identity(lo.Space(2)) + lo.sigmoid(2), lo.Everywhere())
+    0.75
+    """
+    import flint
+
+    if isinstance(F, Sum):
+        with workprec():
+            return float_down(sum((flint.arb(monotonicity(t, on)) for t in F.terms), flint.arb(0)))
+    if isinstance(F, Identity):
+        return 1.0
+    flipped = Affine(-F.A, None if F.b is None else -F.b) if isinstance(F, Affine) and not F.tokens else -1.0 * F
+    return -flipped.dahlquist(on).value
+
+
 @dataclass(frozen=True, eq=False)
 class Descent:
     """Gradient descent ``x - h F x`` on a function with gradient F.
@@ -160,9 +181,7 @@ class Descent:
     def constants(self, on: Region) -> tuple[float, float]:
         """``(m, L)``: strong monotonicity of F from below (0 where nothing is known), its Lipschitz constant from
         above."""
-        F = self.F
-        flipped = Affine(-F.A, None if F.b is None else -F.b) if self.quadratic and isinstance(F, Affine) else -1.0 * F
-        m = -flipped.dahlquist(on).value
+        m = monotonicity(self.F, on)
         return (max(m, 0.0) if math.isfinite(m) else 0.0), self.F.lip(on).value
 
     def contraction(self, on: Region | None = None, gradient: bool = False) -> Bound:
@@ -183,6 +202,7 @@ class Descent:
             return leaf(QUADRATIC, claim, self.matrix().upper().value, self, step=self.step)
         if not gradient:
             return self.map.lip(on)
+        self._euclidean()
         m, L = self.constants(on)
         return leaf(DESCENT, claim, _largest(self.step, m, L), self, step=self.step, assumes=[GRADIENT])
 
@@ -210,6 +230,7 @@ class Descent:
         """
         if not (mu > 0 and math.isfinite(mu) and gap >= 0 and math.isfinite(gap)):
             raise DomainError(f"mu must be positive and the gap not negative, both finite; found {mu!r} and {gap!r}")
+        self._euclidean()
         on = Everywhere() if on is None else on
         norm = self.F.domain.norm
         claim = Claim("distance", UPPER, self.digest, on, norm, norm)
@@ -217,9 +238,14 @@ class Descent:
         assumes = [GRADIENT, f"|F x|^2 >= 2 {mu!r} (f(x) - f*)"]
         return leaf(PL, claim, value, self, n=n, step=self.step, mu=float(mu), gap=float(gap), assumes=assumes)
 
+    def _euclidean(self) -> None:
+        norms = {self.F.domain.norm, self.F.codomain.norm}
+        if norms != {"l2"}:
+            raise DomainError(f"descent on a convex function contracts in l2; F measures in {', '.join(sorted(norms))}")
+
     def reprove(self, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None) -> float:
         """Its leaves are redone by the procedures of their rules."""
         raise ProofError(f"gradient descent cannot redo rule {rule}")
 
 
-__all__ = ["Descent"]
+__all__ = ["Descent", "monotonicity"]
