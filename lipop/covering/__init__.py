@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from lipop.covering.ellipsoids import Ellipsoid
     from lipop.covering.empirical import EmpiricalCover, empirical_cover
     from lipop.covering.entropy import log_covering_number
+    from lipop.covering.generalization import generalization_gap, rademacher
     from lipop.covering.hulls import Hull, LinearFunctions, MatrixProducts
+    from lipop.covering.limits import LimitFunctions, ParametricClass
     from lipop.covering.simplices import LowRankBall, SimplexSet
 
 _HOMES = {
@@ -23,28 +25,36 @@ _HOMES = {
     "Ellipsoid": "ellipsoids",
     "EmpiricalCover": "empirical",
     "Hull": "hulls",
+    "LimitFunctions": "limits",
     "LinearFunctions": "hulls",
     "LowRankBall": "simplices",
     "MatrixProducts": "hulls",
     "NormBall": "balls",
+    "ParametricClass": "limits",
     "SimplexSet": "simplices",
     "TotallyBounded": "claims",
     "empirical_cover": "empirical",
+    "generalization_gap": "generalization",
     "log_covering_number": "entropy",
+    "rademacher": "generalization",
 }
 __all__ = [
     "BoxSet",
     "Ellipsoid",
     "EmpiricalCover",
     "Hull",
+    "LimitFunctions",
     "LinearFunctions",
     "LowRankBall",
     "MatrixProducts",
     "NormBall",
+    "ParametricClass",
     "SimplexSet",
     "TotallyBounded",
     "empirical_cover",
+    "generalization_gap",
     "log_covering_number",
+    "rademacher",
 ]
 
 
