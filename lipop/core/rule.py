@@ -84,6 +84,7 @@ _HOMES = (  # what registers rules outside the core
     "lipop.covering.ellipsoids",
     "lipop.covering.generalization",
     "lipop.covering.hulls",
+    "lipop.covering.images",
     "lipop.covering.limits",
     "lipop.covering.simplices",
     "lipop.scaling.decomposition",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lipop.covering.entropy import log_covering_number
     from lipop.covering.generalization import generalization_gap, rademacher
     from lipop.covering.hulls import Hull, LinearFunctions, MatrixProducts
+    from lipop.covering.images import Image
     from lipop.covering.limits import LimitFunctions, ParametricClass
     from lipop.covering.simplices import LowRankBall, SimplexSet
 
@@ -25,6 +26,7 @@ _HOMES = {
     "Ellipsoid": "ellipsoids",
     "EmpiricalCover": "empirical",
     "Hull": "hulls",
+    "Image": "images",
     "LimitFunctions": "limits",
     "LinearFunctions": "hulls",
     "LowRankBall": "simplices",
@@ -43,6 +45,7 @@ __all__ = [
     "Ellipsoid",
     "EmpiricalCover",
     "Hull",
+    "Image",
     "LimitFunctions",
     "LinearFunctions",
     "LowRankBall",
