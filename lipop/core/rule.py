@@ -86,6 +86,7 @@ _HOMES = (  # what registers rules outside the core
     "lipop.covering.hulls",
     "lipop.covering.images",
     "lipop.covering.limits",
+    "lipop.covering.linear_images",
     "lipop.covering.simplices",
     "lipop.scaling.decomposition",
     "lipop.scaling.descent",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lipop.covering.hulls import Hull, LinearFunctions, MatrixProducts
     from lipop.covering.images import Image
     from lipop.covering.limits import LimitFunctions, ParametricClass
+    from lipop.covering.linear_images import LinearImage
     from lipop.covering.simplices import LowRankBall, SimplexSet
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "Image": "images",
     "LimitFunctions": "limits",
     "LinearFunctions": "hulls",
+    "LinearImage": "linear_images",
     "LowRankBall": "simplices",
     "MatrixProducts": "hulls",
     "NormBall": "balls",
@@ -48,6 +50,7 @@ __all__ = [
     "Image",
     "LimitFunctions",
     "LinearFunctions",
+    "LinearImage",
     "LowRankBall",
     "MatrixProducts",
     "NormBall",
