@@ -87,6 +87,7 @@ _HOMES = (  # what registers rules outside the core
     "lipop.covering.images",
     "lipop.covering.limits",
     "lipop.covering.linear_images",
+    "lipop.covering.lipschitz_paths",
     "lipop.covering.simplices",
     "lipop.scaling.decomposition",
     "lipop.scaling.descent",

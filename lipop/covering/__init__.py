@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lipop.covering.images import Image
     from lipop.covering.limits import LimitFunctions, ParametricClass
     from lipop.covering.linear_images import LinearImage
+    from lipop.covering.lipschitz_paths import LipschitzPaths
     from lipop.covering.simplices import LowRankBall, SimplexSet
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "LimitFunctions": "limits",
     "LinearFunctions": "hulls",
     "LinearImage": "linear_images",
+    "LipschitzPaths": "lipschitz_paths",
     "LowRankBall": "simplices",
     "MatrixProducts": "hulls",
     "NormBall": "balls",
@@ -51,6 +53,7 @@ __all__ = [
     "LimitFunctions",
     "LinearFunctions",
     "LinearImage",
+    "LipschitzPaths",
     "LowRankBall",
     "MatrixProducts",
     "NormBall",
