@@ -14,7 +14,7 @@ class RulesTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
-        for package in ("lipop.core", "lipop.operators", "lipop.certify", "lipop.limit"):
+        for package in ("lipop.core", "lipop.operators", "lipop.certify", "lipop.limit", "lipop.covering", "lipop.scaling"):
             import_tree(package)
         rules = importlib.import_module("lipop.core.rule").RULES
         rows = [(name, summary(rule), rule.reference) for name, rule in sorted(rules.items())]

@@ -201,4 +201,4 @@ def _has_fixed_point(T: Operator, point: np.ndarray | None) -> Hypothesis:
     return fixed_points_exist(T, Everywhere(), name)
 
 
-__all__ = ["ProjectionLimit", "limit_projection"]
+__all__ = ["limit_projection"]
