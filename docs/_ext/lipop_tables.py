@@ -14,8 +14,8 @@ class RulesTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
-        for package in ("lipop.core", "lipop.operators", "lipop.certify", "lipop.limit", "lipop.covering", "lipop.scaling"):
-            import_tree(package)
+        for layer in ("core", "operators", "certify", "limit", "covering", "scaling"):
+            import_tree(f"lipop.{layer}")
         rules = importlib.import_module("lipop.core.rule").RULES
         rows = [(name, summary(rule), rule.reference) for name, rule in sorted(rules.items())]
         return [table(("rule", "formula or certificate", "reference"), rows, widths=(2, 4, 5))]
