@@ -18,6 +18,7 @@ from lipop.core.algebra import Identity, Relax, Residual, Scale, Sum
 from lipop.core.operator import Operator
 from lipop.core.rounding import workprec
 from lipop.errors import DomainError
+from lipop.limit.defined import require_defined
 from lipop.limit.sequence import as_expression, ball_function, index_of
 
 
@@ -68,6 +69,8 @@ class Combination:
         import sympy
 
         index = index_of(sympy.Tuple(*(c for c, _ in made)), index, "the coefficients")
+        for c, _ in made:
+            require_defined(c, index, "a coefficient")
         object.__setattr__(self, "terms", tuple(made))
         object.__setattr__(self, "index", index)
 

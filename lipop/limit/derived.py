@@ -155,7 +155,7 @@ def _joined(gaps: list[tuple[Any, Operator]]) -> list[tuple[Any, Operator]]:
     import sympy
 
     first = gaps[0][0]
-    ratios = [_stored(sympy.simplify(g / first)) for g, _ in gaps]
+    ratios = [sympy.Integer(1) if g == first else _stored(sympy.simplify(g / first)) for g, _ in gaps]
     together = [(float(r), op) for r, (_, op) in zip(ratios, gaps, strict=True) if r is not None]
     apart = [gap for r, gap in zip(ratios, gaps, strict=True) if r is None]
     parts = [op if r == 1 else Scale(op, r) for r, op in together]

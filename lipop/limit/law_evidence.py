@@ -52,14 +52,25 @@ def limit_of(expr: Any, index: Any) -> Any | None:
 
     if index is None or index not in expr.free_symbols:
         return expr
+    if not all(isinstance(part, _reliable()) for part in sympy.preorder_traversal(expr)):
+        return None  # SymPy's limits of Mod, floor, Piecewise and the like are not to be trusted
     n = sympy.Symbol("n", positive=True, integer=True)
     try:
         found = sympy.limit(expr.xreplace({index: n}), n, sympy.oo)
     except (NotImplementedError, ValueError, TypeError, AttributeError, RecursionError):
         return None
-    if isinstance(found, sympy.AccumBounds) or found is sympy.nan or found.free_symbols or found.has(sympy.Limit):
+    if found.has(sympy.AccumBounds, sympy.nan, sympy.zoo, sympy.Limit) or found.free_symbols:
         return None
     return found
+
+
+def _reliable() -> tuple[type, ...]:
+    """What a formula may consist of whose limit is asked of SymPy."""
+    import sympy
+
+    arithmetic = (sympy.Symbol, sympy.Number, sympy.NumberSymbol, sympy.Add, sympy.Mul, sympy.Pow, sympy.Abs)
+    functions = (sympy.exp, sympy.log, sympy.sin, sympy.cos, sympy.sinh, sympy.cosh, sympy.tanh, sympy.atan)
+    return (*arithmetic, *functions, sympy.factorial, sympy.gamma, sympy.loggamma, sympy.binomial)
 
 
 __all__ = ["limit_of", "stated", "summable", "vanishing"]

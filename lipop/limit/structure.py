@@ -16,6 +16,7 @@ from lipop.core.algebra import residual
 from lipop.core.operator import Operator
 from lipop.core.rounding import workprec
 from lipop.errors import DomainError, ShapeError
+from lipop.limit.defined import require_defined
 from lipop.limit.sequence import as_expression, ball_function
 from lipop.operators.linear import Affine
 
@@ -111,6 +112,7 @@ class AffineRule:
         for e in entries:
             if e.free_symbols - {index}:
                 raise DomainError(f"the entry {e} has symbols other than the index {index}")
+            require_defined(e, index, "an entry of a block")
         for key, value in (
             ("A", sympy.ImmutableMatrix(n, n, entries[: n * n])),
             ("b", sympy.ImmutableMatrix(n, 1, entries[n * n :])),
@@ -183,6 +185,7 @@ class ResidualRule:
         steps = as_expression(self.steps, "a step")
         if steps.free_symbols - {self.index}:
             raise DomainError(f"the step {steps} has symbols other than the index {self.index}")
+        require_defined(steps, self.index, "a step")
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "_term", ball_function(steps, self.index))
 

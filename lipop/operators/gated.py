@@ -208,7 +208,7 @@ class GatedMLP(Operator):
         )
 
     def _ranges(self, on: Region) -> _Ranges | None:
-        g, u = (affine_range(w, None, on) for w in self._wide[:2])
+        g, u = (affine_range(wide(w), None, on) for w in (self.W_gate, self.W_up))
         if g is None or u is None:
             return None
         curvature, slope, value = (rule.level_range(self.activation, k, *g, self.param) for k in (2, 1, 0))
@@ -217,10 +217,11 @@ class GatedMLP(Operator):
     def _deviation(self, ball: TokenBall | Ball) -> float | None:
         """Rule 0.5 for both middle factors around the stored ones: token by token for a few tokens, with the largest
         radii of all tokens, neuron by neuron, for many."""
-        _, up, down = self._wide
         a, b = self._middle(ball.center)
-        r, s = (np.zeros((len(a) if len(a) <= FEW else 1, len(up))) for _ in range(2))  # never float32: they bound
-        for part in token_slices(len(a), len(up)):
+        r, s = (
+            np.zeros((len(a) if len(a) <= FEW else 1, len(self.W_up))) for _ in range(2)
+        )  # never float32: they bound
+        for part in token_slices(len(a), len(self.W_up)):
             ranges = self._ranges(_tokens(ball, part))
             if ranges is None:
                 return None
@@ -232,7 +233,8 @@ class GatedMLP(Operator):
                 np.maximum(s, f.max(axis=0), out=s)
             else:
                 r[part], s[part] = e, f
-        first, second = spread_norms(down, r, self._wide[0]), spread_norms(down, s, up)
+        gate, up, down = self._wide
+        first, second = spread_norms(down, r, gate), spread_norms(down, s, up)
         return float(inflate(first + second, 2).max())
 
     # ---- constants ----

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import lipop as lo
 from lipop.core.space import norm
-from lipop.errors import DomainError
+from lipop.errors import DomainError, ShapeError
 from lipop.limit import (
     AffineRule,
     Architecture,
@@ -388,3 +388,12 @@ def test_theorem_10_refuses_nonsense():
     with pytest.raises(DomainError, match="formulas"):
         theorem_10(arch, Law([1.0]), Law(1))
     assert not theorem_10(Architecture.by_rule(lambda j: lo.Linear(np.eye(1))), Law(k + 1), Law(1)).holds
+
+
+def test_theorem_6_compares_families_on_one_domain_only():
+    T = 1.5 * lo.gelu(1)  # far from 0 its powers grow
+    arch = Architecture.by_rule(lambda j: T)
+    near = Architecture.tied(T, on=lo.Ball(np.zeros(1), 0.1))
+    assert not theorem_6(arch, near, Uniform(0)).holds
+    with pytest.raises(ShapeError, match="reference family"):
+        theorem_6(arch, Architecture.tied(lo.Linear(np.eye(2))), Uniform(0))

@@ -246,3 +246,30 @@ def test_a_cloud_has_no_interior():
     v = verdict(Architecture.by_rule(Cycle([lo.Linear(2 * np.eye(2))]), on=on))
     assert v.answer == "UNDECIDED"
     assert verdict(Architecture.by_rule(Cycle([lo.Linear(0.5 * np.eye(2))]), on=on)).answer == "EXISTS"
+
+
+EVEN = sympy.Eq(sympy.Mod(k, 2), 0)
+OSCILLATING = {
+    "|sin k|": ([[HALF]], [sympy.Abs(sympy.sin(k))]),
+    "erf(sin k)": ([[HALF]], [sympy.erf(sympy.sin(k))]),
+    "Mod": ([[sympy.Mod(k, 2) / 4 + sympy.Rational(1, 4)]], [0]),
+    "by parity": ([[HALF]], [sympy.Piecewise((1, EVEN), (1 / k, True))]),
+    "growing by parity": ([[sympy.Piecewise((8, EVEN), (HALF, True))]], [0]),
+    "beside the diagonal": ([[HALF, sympy.Piecewise((1, EVEN), (1 / k, True))], [0, HALF]], [1, 1]),
+}
+
+
+@pytest.mark.parametrize("name", OSCILLATING)
+def test_no_limit_of_an_oscillating_formula_is_made_up(name):
+    """SymPy gives limits of Mod and Piecewise that are wrong, and intervals for oscillating functions."""
+    A, b = OSCILLATING[name]
+    assert verdict(Architecture.by_rule(AffineRule(A, b, k))).answer == "UNDECIDED"
+
+
+def test_an_oscillating_law_does_not_vanish():
+    law = Uniform(sympy.Piecewise((1, EVEN), (1 / k, True)))
+    T = lo.Linear(np.eye(1) / 2)
+    arch = Architecture.by_rule(
+        lambda n: lo.Affine(T.A, [1.0 if n % 2 == 0 else 1 / n]), limit=T, deviation=law, index=k
+    )
+    assert verdict(arch).answer == "UNDECIDED"

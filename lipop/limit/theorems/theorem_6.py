@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from lipop.core.bound import Bound
+from lipop.errors import ShapeError
 from lipop.limit.architecture import Architecture
 from lipop.limit.conclusion import Conclusion, Rate
 from lipop.limit.evidence import lip_upper
@@ -66,7 +67,12 @@ def theorem_6(
     """
     from lipop.limit.verdicts import verdict
 
+    if not reference.space.meets(arch.space) or reference.space.norm != arch.space.norm:
+        raise ShapeError(f"the reference family is on {reference.space}, the architecture on {arch.space}")
     law = deviation
+    if reference.on.digest != arch.on.digest:
+        same = unknown("both families live on one D", f"D is {arch.on!r}, the reference's is {reference.on!r}")
+        return Conclusion("theorem 6", (same,), STATEMENT)
     constant, stable = powers_bounded(reference), verdict(reference)
     hypotheses = (infinite(arch), domain_kept(arch), constant[0])
     if law is None:
