@@ -149,8 +149,14 @@ def test_rules_refuse_what_is_no_formula():
         AffineRule([[1]], None, "i")
     with pytest.raises(DomainError, match="text"):
         AffineRule([["i + 1"]], None, i)
-    with pytest.raises(DomainError, match="finite real"):
+    with pytest.raises(DomainError, match="i - 3 is zero at i = 3"):
         AffineRule([[1 / (i - 3)]], None, i)
+    with pytest.raises(DomainError, match="i - 500 is zero at i = 500"):
+        AffineRule([[1 + 1 / (i - 500) ** 2]], None, i)
+    with pytest.raises(DomainError, match="negative"):
+        AffineRule([[sympy.sqrt(500 - i)]], None, i)
+    with pytest.raises(DomainError, match="not excluded that sin"):
+        AffineRule([[sympy.sqrt(sympy.sin(i))]], None, i)
     with pytest.raises(DomainError, match="at least one block"):
         Cycle([])
     with pytest.raises(DomainError):
