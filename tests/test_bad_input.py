@@ -360,9 +360,13 @@ def test_ctrl_c_in_mid_run(model, text, tmp_path, monkeypatch, capsys):
             signal.raise_signal(signal.SIGINT)
         return inner(*args, **kwargs)
 
-    with monkeypatch.context() as m:
-        m.setattr(analysis, "analyze_block", interrupted)
-        assert run(*options, folder) == 130
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore the signal
+    try:
+        with monkeypatch.context() as m:
+            m.setattr(analysis, "analyze_block", interrupted)
+            assert run(*options, folder) == 130
+    finally:
+        signal.signal(signal.SIGINT, handler)
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert f"interrupted; finished blocks are kept in {folder}" in captured.err

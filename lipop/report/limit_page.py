@@ -13,7 +13,7 @@ MEASURED = {
     "step": "|Tx − x|",
     "angle": "angle of x and Tx",
     "successive": "|Tx − T′x| / |x|, T′ the block before",
-    "turn": "angle of Tx − x and the increment before",
+    "turn": "angle to the increment before",
     "idempotency": "|TTx − Tx| / |Tx|",
     "defect": "|TTx − Tx| / |Tx − x|",
     "fixed": "|Tz − z| / |z|, z the final state",
