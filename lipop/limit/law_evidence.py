@@ -52,16 +52,32 @@ def limit_of(expr: Any, index: Any) -> Any | None:
 
     if index is None or index not in expr.free_symbols:
         return expr
-    if not all(isinstance(part, _reliable()) for part in sympy.preorder_traversal(expr)):
-        return None  # SymPy's limits of Mod, floor, Piecewise and the like are not to be trusted
     n = sympy.Symbol("n", positive=True, integer=True)
+    found = limit_at_infinity(expr.xreplace({index: n}), n)
+    return None if found is None or found.free_symbols else found
+
+
+def limit_at_infinity(expr: Any, symbol: Any) -> Any | None:
+    """The limit of an expression as a symbol grows, by Gruntz's algorithm; None where SymPy finds none, or where its
+    answers are not to be relied on (Mod, floor, Piecewise and the like).
+
+    >>> import sympy
+    >>> n = sympy.Symbol("n", positive=True)
+    >>> limit_at_infinity((n + 1) / n, n), limit_at_infinity(sympy.Mod(n, 2), n)
+    (1, None)
+    """
+    import sympy
+
+    if symbol not in expr.free_symbols:
+        return expr
+    if not all(isinstance(part, _reliable()) for part in sympy.preorder_traversal(expr)):
+        return None
     try:
-        found = sympy.limit(expr.xreplace({index: n}), n, sympy.oo)
-    except (NotImplementedError, ValueError, TypeError, AttributeError, RecursionError):
+        found = sympy.limit(expr, symbol, sympy.oo)
+    except (NotImplementedError, ValueError, TypeError, AttributeError, RecursionError):  # whatever SymPy gives up with
         return None
-    if found.has(sympy.AccumBounds, sympy.nan, sympy.zoo, sympy.Limit) or found.free_symbols:
-        return None
-    return found
+    lost = found.has(sympy.AccumBounds, sympy.nan, sympy.zoo, sympy.Limit) or symbol in found.free_symbols
+    return None if lost else found
 
 
 def _reliable() -> tuple[type, ...]:
@@ -73,4 +89,4 @@ def _reliable() -> tuple[type, ...]:
     return (*arithmetic, *functions, sympy.factorial, sympy.gamma, sympy.loggamma, sympy.binomial)
 
 
-__all__ = ["limit_of", "stated", "summable", "vanishing"]
+__all__ = ["limit_at_infinity", "limit_of", "stated", "summable", "vanishing"]

@@ -168,12 +168,9 @@ def _settles(found: Decision | Conclusion) -> bool:
 
 def contradiction(arch: Architecture) -> Any:
     """What shows that a declared law is broken by a sampled block (None: nothing found)."""
-    look = getattr(arch, "contradiction", None)
-    if look is None:
-        return None
     for name in LAWS:
         if arch.origin(name) == "declared":
-            found = look(name)
+            found = arch.contradiction(name)
             if found is not None:
                 return found
     return None

@@ -10,7 +10,7 @@ The joint limit L exists if for every e > 0 all values with all variables large 
    0 if one factor does and the others are bounded. Sums of such terms tend to the sums (convergence is uniform: each
    variable enters through a function of its own).
 
-Limits in one variable are SymPy's (Gruntz's algorithm).
+Limits in one variable are SymPy's (Gruntz's algorithm), of formulas made of functions for which they can be relied on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from lipop.limit.law_evidence import limit_at_infinity
 
 EXISTS, DOES_NOT_EXIST, UNDECIDED = "EXISTS", "DOES_NOT_EXIST", "UNDECIDED"
 PATHS = (1, 2, 3)
@@ -70,20 +72,6 @@ class Joint:
     assumes: frozenset[str] = frozenset()
 
 
-def limit(expr: Any, symbol: Any) -> Any | None:
-    """The limit of an expression as a symbol grows, where SymPy finds one; None otherwise."""
-    import sympy
-
-    if symbol not in expr.free_symbols:
-        return expr
-    try:
-        found = sympy.limit(expr, symbol, sympy.oo)
-    except (NotImplementedError, ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    unknown = isinstance(found, sympy.AccumBounds) or found is sympy.nan or found.has(sympy.Limit, sympy.AccumBounds)
-    return None if unknown or symbol in found.free_symbols else found
-
-
 def iterated(expr: Any, symbols: Sequence[Any]) -> Iterated:
     """The limit in the first symbol, then the next, and so on.
 
@@ -97,7 +85,7 @@ def iterated(expr: Any, symbols: Sequence[Any]) -> Iterated:
     names = tuple(s.name for s in symbols)
     value = expr
     for symbol in symbols:
-        value = limit(value, symbol)
+        value = limit_at_infinity(value, symbol)
         if value is None:
             return Iterated(names, None, UNDECIDED, None, f"no limit in {symbol.name} was found")
     return Iterated(names, value, "DECIDED", None, "limits one after another")
@@ -161,7 +149,7 @@ def _term(term: Any, symbols: Sequence[Any]) -> Any | None:
     parts: Any = sympy.separatevars(term, symbols=list(symbols), dict=True)
     if parts is None:
         return None
-    limits = {s: limit(parts[s], s) for s in symbols}
+    limits = {s: limit_at_infinity(parts[s], s) for s in symbols}
     bounded = all(
         (v is not None and v.is_finite) or isinstance(parts[s], sympy.sin | sympy.cos | sympy.tanh | sympy.atan)
         for s, v in limits.items()
@@ -196,7 +184,7 @@ def _by_paths(expr: Any, symbols: Sequence[Any]) -> Joint | None:
     t = sympy.Symbol("t", positive=True)
     found: list[tuple[str, Any]] = []
     for powers in itertools.product(PATHS, repeat=len(symbols)):
-        value = limit(expr.xreplace({s: t**a for s, a in zip(symbols, powers, strict=True)}), t)
+        value = limit_at_infinity(expr.xreplace({s: t**a for s, a in zip(symbols, powers, strict=True)}), t)
         if value is None:
             continue
         name = ", ".join(f"{s.name} = t^{a}" for s, a in zip(symbols, powers, strict=True))
@@ -207,4 +195,4 @@ def _by_paths(expr: Any, symbols: Sequence[Any]) -> Joint | None:
     return None
 
 
-__all__ = ["DOES_NOT_EXIST", "EXISTS", "UNDECIDED", "Iterated", "Joint", "iterated", "joint", "limit"]
+__all__ = ["DOES_NOT_EXIST", "EXISTS", "UNDECIDED", "Iterated", "Joint", "iterated", "joint"]

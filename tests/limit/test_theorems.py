@@ -397,3 +397,12 @@ def test_theorem_6_compares_families_on_one_domain_only():
     assert not theorem_6(arch, near, Uniform(0)).holds
     with pytest.raises(ShapeError, match="reference family"):
         theorem_6(arch, Architecture.tied(lo.Linear(np.eye(2))), Uniform(0))
+
+
+def test_theorem_9_takes_no_steps_that_may_be_negative():
+    """Negative at the layers 101 to 149 only."""
+    h = (k - 100) * (k - 150) / (10**5 * k**4)
+    N = lo.Linear(np.array([[0.0, -1.0], [1.0, 0.0]]))
+    c = theorem_9(Architecture.by_rule(lambda n: lo.relax(N, float(h.subs(k, n)))), N, Law(h))
+    assert not c.holds
+    assert any(">= 0" in h.reason for h in c.missing)

@@ -155,3 +155,12 @@ def test_bad_input_is_named(make, error, message):
     assert issubclass(error, LipopError)
     with pytest.raises(error, match=message):
         make()
+
+
+def test_limits_that_sympy_makes_up_are_not_believed():
+    """SymPy says that Mod(N, 2) tends to infinity, and takes one branch of a function that has two."""
+    parity = sympy.Piecewise((1, sympy.Eq(sympy.Mod(N, 2), 0)), (1 / N, True))
+    for E in (1 + sympy.Mod(N, 2) + 1 / P + 1 / K, parity + 1 / P + 1 / K):
+        found = Performance.symbolic(E, (N, P, K))
+        assert found.joint().answer == "UNDECIDED"
+        assert {f.value for f in found.iterated().values()} == {None}

@@ -69,7 +69,7 @@ def field_and_steps(arch: Architecture) -> tuple[Operator, Operator, Law] | None
 
 def _with_steps(field: Operator, N: Operator, steps: Any, index: Any) -> tuple[Operator, Operator, Law] | None:
     try:
-        return field, N, Law(steps, index)
+        return field, N, Law(steps, index).checked()
     except DomainError:
         return None
 

@@ -142,12 +142,27 @@ def steps_below(steps: Law, top: float, origin: str) -> Hypothesis:
         return violated(name, f"h_{early[0]} = {steps.at(early[0]):.6g}: let the law start later")
     import sympy
 
+    if not _never_negative(steps):
+        return unknown(name, f"whether {steps.expr} >= 0 for every i is not decided")
     slack = sympy.Rational(top) - steps.expr
     if steps.index is None or eventual_sign(slack, steps.index, steps.start, strictly_from_there=True) == 1:
         return stated(name, origin, "step", steps, f"{steps.expr} < {top:g}")
     if eventual_sign(steps.expr.subs(steps.index, steps.index + 1) - steps.expr, steps.index, steps.start, True) == -1:
         return stated(name, origin, "step", steps, f"{steps.expr} decreases, and begins below {top:g}")
     return unknown(name, f"whether {steps.expr} < {top:g} for every i is not decided")
+
+
+def _never_negative(steps: Law) -> bool:
+    """Whether ``h_i >= 0`` for every i >= start: early values one by one, later ones by the sign of the formula."""
+    import sympy
+
+    if steps.index is None:
+        return True  # a law's number was looked at when it was made
+    n = sympy.Symbol("n", integer=True, positive=True)
+    if steps.expr.xreplace({steps.index: n + steps.start - 1}).is_nonnegative:
+        return True
+    early = steps.checked()
+    return eventual_sign(early.expr, early.index, early.start + 64, strictly_from_there=True) == 1
 
 
 def _exact_steps(
