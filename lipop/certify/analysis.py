@@ -11,7 +11,7 @@ import numpy as np
 
 from lipop.certify.exhaustive import proved_norm
 from lipop.core.bound import Bound, Bracket, Claim, Subject
-from lipop.core.memo import memo
+from lipop.core.memo import forget, memo
 from lipop.core.norms import derivative_dahlquist, derivative_norm, direction_at, direction_bound
 from lipop.core.operator import Operator
 from lipop.core.proof import nodes
@@ -21,6 +21,7 @@ from lipop.core.space import norm
 from lipop.operators.block import Block
 
 RADII = (1e-6, 1e-5, 1e-4, 1e-3)
+LONG = 2**20  # entries of an input beyond which a branch does not share what the block's questions have left
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +125,11 @@ def analyze_block(
             tokens = np.sqrt((x * x).sum(axis=1))
             r, R = float(tokens.min()) * (1 - 1e-12), float(tokens.max()) * (1 + 1e-12)
             shell = (r, R, block.shell(Shell(r, R, len(x))))
+        del J
         residuals: list[BranchAnalysis] = []
         for name, branch, point in block.branches(x):
+            if x.size > LONG:
+                forget()
             with clock(f"branch {name}"):
                 residuals += _branch(name, branch, point, radii, seed)
     return BlockAnalysis(block, x, named, jacobian, balls, shell, residuals, clock.seconds)

@@ -45,7 +45,21 @@ def remember(key: Any, make: Callable[[], Any]) -> Any:
 
 
 def forget() -> None:
-    """Empty the memo of the current block, so that a long analysis holds one block's values at a time."""
+    """Drop what takes memory from the memo of the current block; numbers, and tuples of numbers, stay.
+
+    >>> with memo():
+    ...     _ = remember("norm", lambda: 2.0), remember("vector", lambda: [0.0, 2.0])
+    ...     forget()
+    ...     remember("norm", lambda: 3.0), remember("vector", lambda: [1.0])
+    (2.0, [1.0])
+    """
     store = _STORE.get()
     if store is not None:
-        store.clear()
+        for key in [key for key, value in store.items() if not _small(value)]:
+            del store[key]
+
+
+def _small(value: Any) -> bool:
+    return isinstance(value, int | float) or (
+        isinstance(value, tuple) and all(isinstance(v, int | float) for v in value)
+    )

@@ -28,9 +28,9 @@ from lipop.operators.sandwich import (
     middle_symmetric,
     radius_around,
     row_norms,
-    spread_norms,
+    weighted_norms,
 )
-from lipop.operators.token_slices import token_slices
+from lipop.operators.token_slices import SMALL, token_slices
 
 MANY = 2**22  # entries beyond which stored factors are float32 numbers, and no second copy of the weights is kept
 
@@ -139,11 +139,15 @@ class GatedMLP(Operator):
 
     # ---- the derivative ----
 
+    def _float64(self, name: str) -> np.ndarray:
+        """A weight in float64 (shared inside a memo, unless it is large)."""
+        make = lambda: wide(getattr(self, name))  # noqa: E731
+        return make() if self.W_up.size > MANY else remember((self.digest, "float64", name), make)
+
     @property
     def _wide(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """W_gate, W_up and W_down in float64 (shared inside a memo, unless they are large)."""
-        make = lambda: (wide(self.W_gate), wide(self.W_up), wide(self.W_down))  # noqa: E731
-        return make() if self.W_up.size > MANY else remember((self.digest, "wide"), make)
+        """W_gate, W_up and W_down in float64."""
+        return self._float64("W_gate"), self._float64("W_up"), self._float64("W_down")
 
     def _middle(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The stored f'(g) u and f(g), (T, m) each, at a point (shared inside a memo); float32 numbers if they are
@@ -151,7 +155,7 @@ class GatedMLP(Operator):
         x = np.asarray(x, dtype=np.float64).reshape(-1, self.W_up.shape[1])
 
         def make() -> tuple[np.ndarray, np.ndarray]:
-            gate, up, _ = self._wide
+            gate, up = self._float64("W_gate"), self._float64("W_up")
             kind = np.float32 if len(x) * len(up) > MANY else np.float64
             a, b = (np.empty((len(x), len(up)), kind) for _ in range(2))
             for part in token_slices(len(x), len(up)):
@@ -195,20 +199,20 @@ class GatedMLP(Operator):
                     out[part] += y @ up
             return out.reshape(x.shape)
 
-        gate, up, down = self._wide if kept is None else kept
-        tops = float(np.abs(a).max()) * dot_up(gate) + float(np.abs(b).max()) * dot_up(up)
-        size = float(inflate(dot_up(down) * tops, 6))
+        gate, up, down = (dot_up(self._float64(name)) for name in ("W_gate", "W_up", "W_down"))
+        size = float(inflate(down * (float(np.abs(a).max()) * gate + float(np.abs(b).max()) * up), 8))
         return LinearOperator(
             x.shape,
-            (*x.shape[:-1], down.shape[0]),
+            (*x.shape[:-1], len(self.W_down)),
             push,
             pull,
             majorant=size,
-            product_error=gamma(sum(up.shape) + down.shape[0] + 6) * size,
+            product_error=gamma(sum(self.W_up.shape) + len(self.W_down) + 6) * size,
         )
 
-    def _ranges(self, on: Region) -> _Ranges | None:
-        g, u = (affine_range(wide(w), None, on) for w in (self.W_gate, self.W_up))
+    def _ranges(self, on: Region, units: slice = slice(None)) -> _Ranges | None:
+        """The ranges of some hidden units, all by default."""
+        g, u = (affine_range(wide(w[units]), None, on) for w in (self.W_gate, self.W_up))
         if g is None or u is None:
             return None
         curvature, slope, value = (rule.level_range(self.activation, k, *g, self.param) for k in (2, 1, 0))
@@ -221,21 +225,26 @@ class GatedMLP(Operator):
         r, s = (
             np.zeros((len(a) if len(a) <= FEW else 1, len(self.W_up))) for _ in range(2)
         )  # never float32: they bound
-        for part in token_slices(len(a), len(self.W_up)):
-            ranges = self._ranges(_tokens(ball, part))
-            if ranges is None:
-                return None
-            if not ranges.finite:
-                return math.inf
-            e, f = radius_around(wide(a[part]), *ranges.factor), radius_around(wide(b[part]), *ranges.value)
-            if len(a) > FEW:
-                np.maximum(r, e.max(axis=0), out=r)
-                np.maximum(s, f.max(axis=0), out=s)
-            else:
-                r[part], s[part] = e, f
-        gate, up, down = self._wide
-        first, second = spread_norms(down, r, gate), spread_norms(down, s, up)
-        return float(inflate(first + second, 2).max())
+        for units in token_slices(*self.W_up.shape):
+            for part in token_slices(len(a), units.stop - units.start, SMALL):
+                ranges = self._ranges(_tokens(ball, part), units)
+                if ranges is None:
+                    return None
+                if not ranges.finite:
+                    return math.inf
+                e = radius_around(wide(a[part, units]), *ranges.factor)
+                f = radius_around(wide(b[part, units]), *ranges.value)
+                if len(a) > FEW:
+                    np.maximum(r[:, units], e.max(axis=0), out=r[:, units])
+                    np.maximum(s[:, units], f.max(axis=0), out=s[:, units])
+                else:
+                    r[part, units], s[part, units] = e, f
+        return float(inflate(self._spread(r, "W_gate") + self._spread(s, "W_up"), 2).max())
+
+    def _spread(self, r: np.ndarray, name: str) -> np.ndarray:
+        """(T,) upper bounds of ``|W_down diag(e) W|`` over all ``|e_k| <= r_tk``, one weight in float64 at a time."""
+        left = weighted_norms(self._float64("W_down"), r)
+        return inflate(left * weighted_norms(self._float64(name).T, r), 4)
 
     # ---- constants ----
 
@@ -244,16 +253,17 @@ class GatedMLP(Operator):
         from lipop_kernels import spectral_norm_upper
 
         def make() -> tuple[float, float, float]:
-            gate, up, down = (float(spectral_norm_upper(w, rtol=SLACK)) for w in self._wide)
+            names = ("W_gate", "W_up", "W_down")
+            gate, up, down = (float(spectral_norm_upper(self._float64(w), rtol=SLACK)) for w in names)
             return gate, up, down
 
         return remember((self.digest, "norms"), make)
 
     def _parts(self, ranges: _Ranges) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
         """Centres with their matrices, and the spread around them."""
-        gate, up, down = self._wide
+        gate, up = self._float64("W_gate"), self._float64("W_up")
         (a, r), (b, s) = center_radius(*ranges.factor), center_radius(*ranges.value)
-        return [(a, gate), (b, up)], inflate(spread_norms(down, r, gate) + spread_norms(down, s, up), 2)
+        return [(a, gate), (b, up)], inflate(self._spread(r, "W_gate") + self._spread(s, "W_up"), 2)
 
     def _lip(self, on: Region) -> float | None:
         ranges = self._ranges(on)
@@ -264,14 +274,16 @@ class GatedMLP(Operator):
         gate, up, down = self._norms()
         best = down * (rule.sup_abs(*ranges.factor) * gate + rule.sup_abs(*ranges.value) * up)
         terms, spread = self._parts(ranges)
-        return min(float(inflate(best, 6)), float(inflate(middle_norms(self._wide[2], terms) + spread, 2).max()))
+        return min(
+            float(inflate(best, 6)), float(inflate(middle_norms(self._float64("W_down"), terms) + spread, 2).max())
+        )
 
     def _dahlquist(self, on: Region) -> float | None:
         """``lambda_max`` of the symmetric part of the centre plus the spread, the largest over tokens."""
         ranges = self._ranges(on)
         if ranges is None or not ranges.finite:
             return None
-        return middle_symmetric(self._wide[2], *self._parts(ranges))
+        return middle_symmetric(self._float64("W_down"), *self._parts(ranges))
 
     def _smoothness(self, on: Region) -> float | None:
         """``|W_down| (sup |f'' u| R_g |W_gate| + 2 sup |f'| min(R_g |W_up|, R_u |W_gate|))``, R = largest row norm."""
@@ -282,7 +294,7 @@ class GatedMLP(Operator):
         if not bent:
             return math.inf
         gate, up, down = self._norms()
-        row_gate, row_up = (float(row_norms(w).max()) for w in self._wide[:2])
+        row_gate, row_up = (float(row_norms(self._float64(w)).max()) for w in ("W_gate", "W_up"))
         first = rule.sup_abs(*_product(ranges.curvature, ranges.up)) * row_gate * gate
         second = 2 * rule.sup_abs(*ranges.slope) * min(row_gate * up, row_up * gate)
         return float(inflate(down * (first + second), 8))
