@@ -2,6 +2,8 @@
 
 import threading
 
+import numpy as np
+
 from lipop.core.memo import forget, memo, remember
 
 
@@ -40,12 +42,18 @@ def test_nested_memos_share_the_outermost():
         assert remember("a", make) == 1
 
 
-def test_forget_empties_it():
-    _, make = counter()
+def test_forget_drops_all_but_numbers():
     with memo():
-        remember("a", make)
+        for key, value in {
+            "number": 1.5,
+            "numbers": (1.0, 2),
+            "array": np.zeros(2),
+            "mixed": (1.0, np.zeros(2)),
+        }.items():
+            remember(key, lambda: value)  # noqa: B023
         forget()
-        assert remember("a", make) == 2
+        assert [remember(key, lambda: "new") for key in ("number", "numbers")] == [1.5, (1.0, 2)]
+        assert [remember(key, lambda: "new") for key in ("array", "mixed")] == ["new", "new"]
 
 
 def test_it_is_dropped_after_an_error():
