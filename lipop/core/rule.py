@@ -91,6 +91,7 @@ _HOMES = (  # what registers rules outside the core
     "lipop.covering.simplices",
     "lipop.scaling.decomposition",
     "lipop.scaling.descent",
+    "lipop.scaling.noise_concentration",
 )
 
 
