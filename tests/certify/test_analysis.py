@@ -43,6 +43,15 @@ def test_every_bracket_is_in_order_and_checks(quick):
             proof.check(root, source)
 
 
+def test_what_a_long_input_forgets_changes_no_number(quick, tiny, monkeypatch):
+    from lipop.certify import analysis
+
+    model, states = tiny
+    monkeypatch.setattr(analysis, "LONG", 0)
+    again = analyze_block(model.blocks[1], states[1])
+    assert [b.value for b in again.roots()] == [b.value for b in quick.roots()]
+
+
 def test_the_bracket_holds_the_dense_derivative(quick, tiny):
     model, states = tiny
     dense = np.linalg.norm(model.blocks[1].derivative(states[1]).to_dense(), 2)
