@@ -21,7 +21,7 @@ from lipop.core.space import norm
 from lipop.operators.block import Block
 
 RADII = (1e-6, 1e-5, 1e-4, 1e-3)
-LONG = 2**20  # entries of an input beyond which a branch does not share what the block's questions have left
+LONG = 2**20  # entries of an input beyond which shell and branches do not share arrays with the questions before
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +121,13 @@ def analyze_block(
             for relative in radii:
                 ball = Ball(x, relative * size)
                 balls.append((ball.radius, relative, Bracket(_on(low, block, x, v, ball), _upper(block, at, ball))))
+        del J
+        if x.size > LONG:
+            forget()
         with clock("shell"):
             tokens = np.sqrt((x * x).sum(axis=1))
             r, R = float(tokens.min()) * (1 - 1e-12), float(tokens.max()) * (1 + 1e-12)
             shell = (r, R, block.shell(Shell(r, R, len(x))))
-        del J
         residuals: list[BranchAnalysis] = []
         for name, branch, point in block.branches(x):
             if x.size > LONG:
