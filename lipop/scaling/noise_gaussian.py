@@ -2,8 +2,8 @@
 
 Both statistics are computed from standardised samples, so their law under Gaussianity does not depend on mean and
 variance: it is simulated, and ``(1 + #{simulated >= observed}) / (1 + simulated)`` is at most a level with at most that
-probability, the simulation being part of the draw (Lilliefors 1967 for Kolmogorov-Smirnov; Szekely and Rizzo 2005 for the energy distance
-``2 E|y - Z| - E|Z - Z'| - E|y - y'|``).
+probability, the simulation being part of the draw (Lilliefors 1967 for Kolmogorov-Smirnov; Szekely and Rizzo 2005 for
+the energy distance ``2 E|y - Z| - E|Z - Z'| - E|y - y'|``).
 """
 
 from __future__ import annotations
