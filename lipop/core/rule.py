@@ -44,7 +44,8 @@ class Rule:
     grid : int
         Significant bits of a leaf's value.
     strength : str
-        What a leaf's certificate is worth: ``proved``, ``probable`` (its params hold ``seed`` and ``delta``),
+        What a leaf's certificate is worth: ``proved``, ``probable`` (its params hold ``seed`` and ``delta``; with
+        ``assumes`` it is conditional as well),
         ``witnessed`` (the evaluation's own rounding is not covered), ``estimated`` or ``declared`` (it rests on what
         the user states; its params hold ``assumes``, a list of the names of these hypotheses).
     procedure : callable or None
@@ -154,7 +155,8 @@ def leaf_evidence(name: str, params: Mapping[str, Any]) -> Evidence:
     """The evidence that a leaf rule gives, from its strength and its parameters."""
     strength = RULES[name].strength
     if strength == "probable":
-        return Evidence(trials=frozenset({(int(params["seed"]), float(params["delta"]))}))
+        assumes = frozenset(str(name) for name in params.get("assumes", ()))
+        return Evidence(trials=frozenset({(int(params["seed"]), float(params["delta"]))}), assumes=assumes)
     if strength == "declared":
         return Evidence(assumes=frozenset(str(name) for name in params["assumes"]))
     return Evidence(proven=strength != "estimated", rounded=strength != "witnessed")

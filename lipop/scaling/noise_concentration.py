@@ -1,22 +1,22 @@
 """Averaging attention: how far the output of one fixed query is from its expectation over independent tokens.
 
 ``F(x_1..x_n) = sum_j p_j v(x_j)`` with ``p_j`` proportional to ``exp(s(x_j))``, tokens independent in a ball of radius
-r. Let ``R = Lip(v) r`` and ``a = Lip(s) r``. Scores differ by ``2a`` at most, so ``p_j <= p = e^(2a) / (n - 1 +
-e^(2a))``. As a function of one token, ``F = G + p_j (v(x_j) - G)`` with G the average of the others: it stays in the
+r. Let ``R = Lip(v) r`` and ``a = Lip(s) r``. Scores differ by ``2a`` at most, so ``p_j <= p = 1 / (1 + (n - 1)
+e^(-2a))``. As a function of one token, ``F = G + p_j (v(x_j) - G)`` with G the average of the others: it stays in the
 ball of radius ``p R`` around ``(1 - p) G + p v(c)``, c the centre. Hence its total variance is at most ``n p^2 R^2``
 (Efron and Stein), one token moves it by ``2 p R`` at most, and McDiarmid (1989) gives with probability ``1 - d``
 
-    ``|F - E F| <= n p R (1 + sqrt(2 log(1/d))) / sqrt(n)``.
+    ``|F - E F| <= n p R (1 + sqrt(2 log(1/d))) / sqrt(n)``:
 
-With equal weights ``n p = 1``: the bound of a mean. Equal weights allow two more. Hoeffding (1963): a number in an
-interval of length w has a mean within ``w sqrt(log(2/d) / (2n))``. Bernstein (Smale and Zhou 2007, lemma 2, after
-Pinelis 1994): vectors at most M from their expectation, with ``E|y - E y|^2 <= v^2``, have a mean within
-``2 M log(2/d) / n + v sqrt(2 log(2/d) / n)``. Here ``M = 2R``, and v is R times what the user states.
+``n p R`` times the bound of a mean of unit vectors (:class:`lipop.scaling.decomposition.Sample`). Equal weights, for
+which ``n p = 1``, allow two more. Hoeffding (1963): a number in an interval of length w has a mean within ``w
+sqrt(log(2/d) / (2n))``. Bernstein (Smale and Zhou 2007, lemma 2, after Pinelis 1994): vectors at most M from their
+expectation, with ``E|y - E y|^2 <= v^2``, have a mean within ``2 M log(2/d) / n + v sqrt(2 log(2/d) / n)``. Here ``M =
+2R``, and v is R times what the user states: the bound is conditional on that.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,51 +31,38 @@ from lipop.core.region import Ball
 from lipop.core.rounding import float_up, workprec
 from lipop.core.rule import covers, derive, leaf, leaf_rule, parts_digest, rule
 from lipop.errors import DomainError, NonFiniteError, ProofError, ShapeError
+from lipop.scaling.decomposition import MEAN, Sample
 
-_TRIAL = {"seed": int, "delta": float}
-LEAVES = {
-    "mcdiarmid": leaf_rule(
-        "noise.mcdiarmid@1",
-        reference="independent vectors in a unit ball: distance of their mean from its expectation (McDiarmid 1989)",
-        grid=44,
-        quantity="distance",
-        side=UPPER,
-        strength="probable",
-        params=_TRIAL,
-    ),
-    "hoeffding": leaf_rule(
-        "noise.hoeffding@1",
-        reference="independent numbers in [-1, 1]: distance of their mean from its expectation (Hoeffding 1963)",
-        grid=44,
-        quantity="distance",
-        side=UPPER,
-        strength="probable",
-        params=_TRIAL,
-    ),
-    "bernstein": leaf_rule(
-        "noise.bernstein@1",
-        reference="independent vectors in a unit ball with bounded variance (Smale and Zhou 2007, lemma 2)",
-        grid=44,
-        quantity="distance",
-        side=UPPER,
-        strength="probable",
-        params=_TRIAL,
-    ),
-}
+METHODS = ("mcdiarmid", "hoeffding", "bernstein")
+SPREAD = "the root of E|v - E v|^2 is at most the stated share of Lip(v) r"
+HOEFFDING = leaf_rule(
+    "noise.hoeffding@1",
+    reference="independent numbers in [-1, 1]: distance of their mean from its expectation (Hoeffding 1963)",
+    grid=44,
+    quantity="distance",
+    side=UPPER,
+    strength="probable",
+    params={"seed": int, "delta": float},
+)
+BERNSTEIN = leaf_rule(
+    "noise.bernstein@1",
+    reference="independent vectors in a unit ball whose variance the user states (Smale and Zhou 2007, lemma 2)",
+    grid=44,
+    quantity="distance",
+    side=UPPER,
+    strength="probable",
+    params={"seed": int, "delta": float, "spread": float, "assumes": list},
+)
 
 
 @dataclass(frozen=True)
 class UnitTokens:
-    """Independent vectors in a ball of radius 1.
+    """Independent vectors in a ball of radius 1, all of the same weight.
 
     Parameters
     ----------
     count : int
         n, at least 1.
-    method : str
-        ``mcdiarmid``, ``hoeffding`` (vectors of one coordinate) or ``bernstein``.
-    spread : float
-        A bound of the root of ``E|y - E y|^2``, in (0, 1]; only Bernstein's inequality uses it.
 
     Raises
     ------
@@ -83,53 +70,69 @@ class UnitTokens:
     """
 
     count: int
-    method: str
-    spread: float = 1.0
 
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
             raise DomainError(f"the number of tokens must be a positive int, found {self.count!r}")
-        if self.method not in LEAVES:
-            raise DomainError(f"method must be one of {', '.join(LEAVES)}, found {self.method!r}")
-        if not 0 < self.spread <= 1:
-            raise DomainError(f"spread must lie in (0, 1], found {self.spread!r}")
 
     @property
     def digest(self) -> str:
         """sha256 of the description."""
-        return digest("lipop", "unit tokens", str(self.count), self.method, float(self.spread).hex())
+        return digest("lipop", "unit tokens", str(self.count))
 
-    def deviation(self, delta: float, seed: int) -> Bound:
+    def deviation(self, method: str, delta: float, seed: int, spread: float = 1.0) -> Bound:
         """How far the mean is from its expectation, with probability ``1 - delta``.
+
+        Parameters
+        ----------
+        method : str
+            ``mcdiarmid``, ``hoeffding`` (vectors of one coordinate) or ``bernstein``.
+        delta : float
+        seed : int
+        spread : float
+            A bound of the root of ``E|y - E y|^2``, in (0, 1]; only Bernstein's inequality uses it.
 
         Examples
         --------
-        >>> loose, fine = UnitTokens(10_000, "mcdiarmid"), UnitTokens(10_000, "bernstein", 0.1)
-        >>> fine.deviation(0.01, 0).value < loose.deviation(0.01, 0).value
-        True
+        >>> tokens = UnitTokens(10_000)
+        >>> loose, fine = tokens.deviation("mcdiarmid", 0.01, 0), tokens.deviation("bernstein", 0.01, 0, 0.1)
+        >>> fine.value < loose.value, loose.status, fine.status.partition("(")[0]
+        (True, 'PROBABLE(0.01)', 'CONDITIONAL')
         """
+        if method not in METHODS:
+            raise DomainError(f"method must be one of {', '.join(METHODS)}, found {method!r}")
+        if method == "mcdiarmid":
+            return Sample(self.count, 1.0, int(seed)).mean(delta)
         if not 0 < delta < 1:
             raise DomainError(f"delta is a probability in (0, 1), found {delta!r}")
-        name, claim = LEAVES[self.method], Claim("distance", UPPER, self.digest)
-        return leaf(name, claim, self._value(delta), self, seed=int(seed), delta=float(delta))
+        if not 0 < spread <= 1:
+            raise DomainError(f"spread must lie in (0, 1], found {spread!r}")
+        name, drawn = HOEFFDING, {"seed": int(seed), "delta": float(delta)}
+        if method == "bernstein":
+            name, drawn = BERNSTEIN, {**drawn, "spread": float(spread), "assumes": [SPREAD]}
+        return leaf(name, Claim("distance", UPPER, self.digest), self._value(name, drawn), self, **drawn)
 
-    def _value(self, delta: float) -> float:
+    def _value(self, rule: str, params: Mapping[str, Any]) -> float:
         import flint
 
         with workprec():
-            n, d = flint.arb(self.count), flint.arb(delta)
-            if self.method == "mcdiarmid":
-                return float_up((1 + (-2 * d.log()).sqrt()) / n.sqrt())
-            log = (2 / d).log()
-            if self.method == "hoeffding":
-                return float_up((2 * log / n).sqrt())
-            return float_up(4 * log / n + flint.arb(self.spread) * (2 * log / n).sqrt())
+            n, log = flint.arb(self.count), (2 / flint.arb(params["delta"])).log()
+            fall = (2 * log / n).sqrt()
+            return float_up(fall if rule == HOEFFDING else 4 * log / n + flint.arb(params["spread"]) * fall)
 
     def reprove(self, rule: str, claim: Claim, params: Mapping[str, Any], witness: Witness | None) -> float:
         """Evaluate the formula again."""
-        if rule != LEAVES[self.method]:
-            raise ProofError(f"tokens under {self.method} cannot redo rule {rule}")
-        return self._value(float(params["delta"]))
+        if rule not in (HOEFFDING, BERNSTEIN):
+            raise ProofError(f"unit tokens cannot redo rule {rule}")
+        if rule == BERNSTEIN and params["assumes"] != [SPREAD]:
+            raise ProofError(f"rule {rule} rests on one hypothesis: {SPREAD}")
+        return self._value(rule, params)
+
+
+def _named(premises: tuple[Bound, ...]) -> str:
+    """The digest of what the premises are about; Hoeffding's inequality speaks about numbers, not vectors."""
+    kind = "averaging numbers" if premises[0].rule == HOEFFDING else "averaging"
+    return parts_digest(kind, [p.claim.operator for p in premises])
 
 
 def _accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any]) -> str | None:
@@ -138,33 +141,31 @@ def _accepts(claim: Claim, premises: tuple[Bound, ...], params: Mapping[str, Any
     if any(p.claim.side != UPPER for p in premises) or (claim.quantity, claim.side) != ("distance", UPPER):
         return "it bounds a distance from above, by upper bounds"
     deviation, maps = premises[0], premises[1:]
-    if deviation.rule not in LEAVES.values() or (len(maps) == 2 and deviation.rule != LEAVES["mcdiarmid"]):
+    if deviation.rule not in ((MEAN,) if len(maps) == 2 else (MEAN, HOEFFDING, BERNSTEIN)):
         return "the deviation is not one for these weights"
-    spread = float(params["spread"])
-    tokens = UnitTokens(params["count"], {v: k for k, v in LEAVES.items()}[deviation.rule], spread)
-    if deviation.claim.operator != tokens.digest:
+    count = params["count"]
+    drawn = Sample(count, 1.0, int(deviation.params["seed"])) if deviation.rule == MEAN else UnitTokens(count)
+    if deviation.claim.operator != drawn.digest:
         return "the deviation is about other tokens"
     ball = claim.region
     if not isinstance(ball, Ball) or float(ball.radius) != float(params["radius"]):
         return "the claim's region is not the ball of the tokens"
     if not all(covers(p.claim, ball) and p.claim.norm_in == p.claim.norm_out == "l2" for p in maps):
         return "Lipschitz constants in l2 on the ball are needed"
-    named = parts_digest("averaging", [p.claim.operator for p in premises])
-    return None if claim.operator == named else "the claim is not about these maps and tokens"
+    return None if claim.operator == _named(premises) else "the claim is not about these maps and tokens"
 
 
 @rule(
     "noise.averaging@1",
-    reference="|F - E F| <= n p Lip(v) r times the deviation of unit tokens, p = e^(2a)/(n - 1 + e^(2a)), a = Lip(s) r",
+    reference=(
+        "|F - E F| <= n p Lip(v) r times the deviation of unit tokens, p = 1/(1 + (n - 1) e^(-2a)), a = Lip(s) r"
+    ),
     accepts=_accepts,
 )
-def averaging(deviation: Any, value: Any, *score: Any, count: int, radius: Any, spread: Any) -> Any:
+def averaging(deviation: Any, value: Any, *score: Any, count: int, radius: Any) -> Any:
     """``n p Lip(v) r`` times the deviation."""
-    bound = value * radius * deviation + 0 * spread
-    if not score:
-        return bound
-    rise = formula.exp(2 * score[0] * radius)
-    return count * rise / (count - 1 + rise) * bound
+    bound = value * radius * deviation
+    return count / (1 + (count - 1) * formula.exp(-2 * score[0] * radius)) * bound if score else bound
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +241,7 @@ class AveragingAttention:
         Returns
         -------
         Bound
-            Of a distance, ``PROBABLE(delta)``.
+            Of a distance, ``PROBABLE(delta)``; with Bernstein's inequality conditional on the spread.
 
         Raises
         ------
@@ -252,12 +253,11 @@ class AveragingAttention:
             raise DomainError(f"{method} needs equal weights, and this attention has scores")
         if method == "hoeffding" and self.value.codomain.shape != (1,):
             raise DomainError(f"hoeffding needs values of one coordinate, found {self.value.codomain}")
-        drawn = UnitTokens(count, method, float(spread) if method == "bernstein" else 1.0)
         maps = (self.value,) if self.score is None else (self.value, self.score)
-        premises = (drawn.deviation(delta, seed), *(f.lip(tokens) for f in maps))
-        claim = Claim("distance", UPPER, parts_digest("averaging", [p.claim.operator for p in premises]), tokens)
-        given = {"count": count, "radius": float(tokens.radius), "spread": float(drawn.spread)}
-        return derive("noise.averaging@1", claim, premises, **given)
+        drawn = UnitTokens(count).deviation(method, delta, seed, spread)
+        premises = (drawn, *(f.lip(tokens) for f in maps))
+        claim = Claim("distance", UPPER, _named(premises), tokens)
+        return derive("noise.averaging@1", claim, premises, count=count, radius=float(tokens.radius))
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
         tokens = np.asarray(tokens, dtype=np.float64)
@@ -268,61 +268,4 @@ class AveragingAttention:
         return tokens
 
 
-@dataclass(frozen=True)
-class SinkAttention:
-    """The counterexample: one token, drawn anew in each context, takes a fixed share of the attention.
-
-    All n + 1 tokens are independent with variance 1; the sink has weight ``share``, the others equal weights. The
-    variance of the output is ``share^2 + (1 - share)^2 / n`` exactly: it falls to the plateau ``share^2``, and not like
-    1/n. The share is kept when the sink's logit exceeds the others' by ``log n + log(share / (1 - share))``.
-
-    Parameters
-    ----------
-    share : float
-        In [0, 1).
-
-    Raises
-    ------
-    DomainError
-
-    Examples
-    --------
-    >>> SinkAttention(0.5).variance(4), SinkAttention(0.5).plateau
-    (0.3125, 0.25)
-    """
-
-    share: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share < 1:
-            raise DomainError(f"the sink's share lies in [0, 1), found {self.share!r}")
-
-    @property
-    def plateau(self) -> float:
-        """The limit of the variance for long contexts."""
-        return self.share**2
-
-    def variance(self, n: int) -> float:
-        """The variance of the output over contexts of n tokens beside the sink."""
-        if n < 1:
-            raise DomainError(f"a context has at least one token beside the sink, found {n!r}")
-        return self.share**2 + (1 - self.share) ** 2 / n
-
-    def logit(self, n: int) -> float:
-        """By how much the sink's logit exceeds the others', minus infinity for a share of 0."""
-        if n < 1:
-            raise DomainError(f"a context has at least one token beside the sink, found {n!r}")
-        return -math.inf if self.share == 0 else math.log(n) + math.log(self.share / (1 - self.share))
-
-    def __call__(self, tokens: np.ndarray) -> np.ndarray:
-        """(...,) outputs for (..., n + 1) tokens of one coordinate, the sink first."""
-        tokens = np.asarray(tokens, dtype=np.float64)
-        if tokens.ndim < 1 or tokens.shape[-1] < 2:
-            raise ShapeError(f"tokens have shape (..., n + 1) with n >= 1, found {tokens.shape}")
-        logits = np.zeros(tokens.shape[-1])
-        logits[0] = self.logit(tokens.shape[-1] - 1)
-        p = np.exp(logits - logits.max())
-        return tokens @ (p / p.sum())
-
-
-__all__ = ["AveragingAttention", "SinkAttention", "UnitTokens", "averaging"]
+__all__ = ["METHODS", "SPREAD", "AveragingAttention", "UnitTokens", "averaging"]

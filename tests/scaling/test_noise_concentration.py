@@ -10,9 +10,10 @@ from scipy.stats import binom
 import lipop as lo
 from lipop.core.bound import UPPER, Claim
 from lipop.core.proof import from_json, to_json
-from lipop.core.rule import derive
+from lipop.core.rule import derive, leaf
 from lipop.errors import DomainError, NonFiniteError, ProofError, ShapeError
 from lipop.scaling.noise import AveragingAttention, SinkAttention, UnitTokens
+from lipop.scaling.noise_concentration import SPREAD
 
 LINE = lo.Ball(np.zeros(1), 1.0)
 IDENTITY = lo.Linear(np.eye(1))
@@ -113,7 +114,7 @@ def test_proofs_check_and_survive_writing():
 
 def test_the_rule_refuses_what_does_not_fit():
     good = AveragingAttention(IDENTITY).deviation(LINE, 50, 0.05, seed=7)
-    facts = {"count": 50, "radius": 1.0, "spread": 1.0}
+    facts = {"count": 50, "radius": 1.0}
     derive(good.rule, good.claim, good.premises, **facts)
     with pytest.raises(ProofError, match="other tokens"):
         derive(good.rule, good.claim, good.premises, **{**facts, "count": 500})
@@ -122,9 +123,29 @@ def test_the_rule_refuses_what_does_not_fit():
     other = Claim("distance", UPPER, "0" * 64, LINE)
     with pytest.raises(ProofError, match="these maps"):
         derive(good.rule, other, good.premises, **facts)
-    fine = UnitTokens(50, "hoeffding").deviation(0.05, 7)
+    fine = UnitTokens(50).deviation("hoeffding", 0.05, 7)
     with pytest.raises(ProofError, match="these weights"):
         derive(good.rule, good.claim, (fine, *good.premises[1:], good.premises[1]), **facts)
+    with pytest.raises(ProofError, match="these maps"):  # vectors are no numbers
+        derive(good.rule, good.claim, (fine, *good.premises[1:]), **facts)
+
+
+def test_bernsteins_bound_is_conditional_on_the_spread():
+    bound = AveragingAttention(IDENTITY).deviation(LINE, 50, 0.05, 7, "bernstein", 0.25)
+    assert (bound.evidence.assumes, bound.evidence.trials) == ({SPREAD}, {(7, 0.05)})
+    bound.check()
+    read = from_json(to_json(bound))[bound.id]
+    assert (read.status, read.value) == (f"CONDITIONAL({SPREAD})", bound.value)
+    drawn = bound.premises[0]
+    for forged in ({"assumes": []}, {"spread": 0.01}, {"assumes": ["nothing"]}):
+        with pytest.raises(ProofError):
+            leaf(drawn.rule, drawn.claim, drawn.value, UnitTokens(50), **{**drawn.params, **forged}).check()
+
+
+@pytest.mark.parametrize("slope", [40.0, 1e4, 1e200])
+def test_scores_that_may_pick_one_token_leave_no_concentration(slope):
+    bound = AveragingAttention(IDENTITY, lo.Linear(np.array([[slope]]))).deviation(LINE, 50, 0.1, 0)
+    assert bound.value == pytest.approx(50 * UnitTokens(50).deviation("mcdiarmid", 0.1, 0).value)
 
 
 def test_bad_input():
