@@ -194,12 +194,14 @@ def test_float32_factors_are_within_what_the_deviation_says(monkeypatch, seed):
     np.testing.assert_allclose((J.matvec(v) * w).sum(), (v * J.rmatvec(w)).sum(), rtol=1e-12)
 
 
-def test_large_weights_are_taken_some_units_at_a_time(monkeypatch):
-    f, x = make(tokens=True), np.random.default_rng(5).standard_normal((3, N))
+@pytest.mark.parametrize("count", [3, 20])  # token by token, and one envelope of all tokens
+def test_large_weights_are_taken_some_units_at_a_time(monkeypatch, count):
+    f, x = make(tokens=True), np.random.default_rng(5).standard_normal((count, N))
     v = np.random.default_rng(6).standard_normal(x.shape)
     whole, size = f.derivative(x), f.linearize(lo.Ball(x, 1e-3)).deviation.norm().value
     monkeypatch.setattr(gated, "MANY", 0)
     monkeypatch.setattr(token_slices, "ENTRIES", N)  # one unit, one token
+    monkeypatch.setattr(gated, "SMALL", 2)
     J = f.derivative(x)
     np.testing.assert_allclose(J.matvec(v), whole.matvec(v), rtol=1e-6)
     np.testing.assert_allclose(J.rmatvec(v), whole.rmatvec(v), rtol=1e-6)
