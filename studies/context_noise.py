@@ -5,8 +5,10 @@ drawn independently from those of lipop's demo text.
 """
 
 import hashlib
+import importlib.metadata
 import importlib.resources
 import json
+import platform
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def main() -> None:
     probe, pool = model.tokens(PROBE)[:-1], model.tokens(text)[1:-1]
     found = context_noise(model, probe, pool, SIZES, RESAMPLES, SEED, dtype=np.float32)
     rejected = found.rejected(0.05)
+    versions = {name: importlib.metadata.version(name) for name in ("lipop", "numpy", "scipy")}
     result = {
+        "versions": {"python": platform.python_version(), **versions},
         "model": {"package": PACKAGE, "digest": model.digest},
         "text": hashlib.sha256(text.encode()).hexdigest(),
         "probe": PROBE,
